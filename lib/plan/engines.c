@@ -1,0 +1,14 @@
+/* engines.c -- the list of forward engines in the order of preference: fast and special
+ * before general, standard attention last. To add one: declare it, name it. (L2) */
+#include "lib/plan/engine.h"
+
+#define ENGINES(X)
+
+#define DECLARE(engine) extern const clfi_engine engine;
+#define NAME(engine) &engine,
+
+ENGINES(DECLARE)
+
+const clfi_engine *const clfi_attn_fwd_engines[] = {ENGINES(NAME) NULL};
+const int32_t clfi_n_attn_fwd_engines =
+    (int32_t)(sizeof clfi_attn_fwd_engines / sizeof clfi_attn_fwd_engines[0]) - 1;
