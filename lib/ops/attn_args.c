@@ -9,7 +9,7 @@
 typedef struct span {
     const char *name;
     cl_mem root;
-    int64_t first, last;      /* bytes of the root, [first, last) */
+    int64_t first, last;       /* bytes of the root, [first, last) */
     int64_t period, in_period; /* rows repeat every `period` bytes; [0, in_period) of it used */
 } span;
 
@@ -45,10 +45,7 @@ static clflash_status check_buffer(checker *c, const char *name, cl_mem mem, int
     return CLFLASH_OK;
 }
 
-static void add_input(checker *c, const span *s)
-{
-    c->inputs[c->n_inputs++] = *s;
-}
+static void add_input(checker *c, const span *s) { c->inputs[c->n_inputs++] = *s; }
 
 /* Presence: needed and NULL, or given and unused. */
 static clflash_status check_presence(checker *c, const char *name, cl_mem mem, bool used,
@@ -225,10 +222,10 @@ static clflash_status check_arrays(checker *c, clfi_attn_call *call, const clfi_
     const int64_t nq = (int64_t)p->b * p->sq, nk = (int64_t)p->b * p->sk;
     const bool some = nq > 0 && nk > 0, seg = p->seg, pos = mask->positions;
     clf_attn_args *a = &call->a;
-    CLF_TRY(check_array(c, "q_segments", &m->q_segments, seg, seg && some, nq, 4, &a->q_seg_off,
+    CLF_TRY(
+        check_array(c, "q_segments", &m->q_segments, seg, seg && some, nq, 4, &a->q_seg_off, NULL));
+    CLF_TRY(check_array(c, "kv_segments", &m->kv_segments, seg, seg && some, nk, 4, &a->kv_seg_off,
                         NULL));
-    CLF_TRY(check_array(c, "kv_segments", &m->kv_segments, seg, seg && some, nk, 4,
-                        &a->kv_seg_off, NULL));
     CLF_TRY(check_array(c, "q_positions", &m->q_positions, pos, pos && some, nq, 4, &a->q_pos_off,
                         NULL));
     CLF_TRY(check_array(c, "kv_positions", &m->kv_positions, pos, pos && some, nk, 4,
@@ -281,8 +278,8 @@ static clflash_status check_terms(checker *c, clfi_attn_call *call, const clfi_a
     CLF_REQUIRE(c->err, !p->bias || dtype == CLFLASH_F32 || dtype == p->dtype,
                 CLFLASH_INVALID_DTYPE, "bias: its dtype is neither f32 nor the problem's");
     clf_i64 out[4] = {0};
-    CLF_TRY(check_mask(c, "bias", &args->bias, p, p->bias, (int64_t)clflash_dtype_bytes(dtype),
-                       out));
+    CLF_TRY(
+        check_mask(c, "bias", &args->bias, p, p->bias, (int64_t)clflash_dtype_bytes(dtype), out));
     SET(a, bias_off, bias_sb, bias_sh, bias_ss, out);
     memset(out, 0, sizeof out);
     CLF_TRY(check_mask(c, "boolean", &args->boolean, p, p->boolean, 1, out));
@@ -301,8 +298,8 @@ static clflash_status check_workspace(checker *c, clfi_attn_call *call, const cl
     const clflash_buffer *w = &args->workspace;
     if (!w->buffer || plan->workspace_bytes == 0)
         return CLFLASH_OK;
-    const clflash_status status = check_buffer(c, "workspace", w->buffer, w->offset_bytes,
-                                               plan->workspace_bytes, 16, s);
+    const clflash_status status =
+        check_buffer(c, "workspace", w->buffer, w->offset_bytes, plan->workspace_bytes, 16, s);
     if (status == CLFLASH_BUFFER_TOO_SMALL)
         return clfi_fail(c->err, CLFLASH_WORKSPACE_TOO_SMALL,
                          "workspace: the plan asks for %lld bytes from offset %lld on",

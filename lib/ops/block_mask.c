@@ -61,9 +61,8 @@ clflash_status clfi_blocks_enqueue(const clfi_block_builder *builder, const clfi
     CLF_TRY(clfi_kernel_launch(builder->summary, call->queue, args, n, 3, global, local, n_wait,
                                wait_list, call->out_of_order ? &first : NULL, err));
     args[3] = CLFI_ARG(*a);
-    const clflash_status status =
-        clfi_kernel_launch(builder->range, call->queue, args, 4, 3, global, local, first ? 1 : 0,
-                           &first, event, err);
+    const clflash_status status = clfi_kernel_launch(
+        builder->range, call->queue, args, 4, 3, global, local, first ? 1 : 0, &first, event, err);
     clfi_event_release(first);
     return status;
 }

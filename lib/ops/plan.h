@@ -15,9 +15,9 @@ typedef struct clfi_block_builder {
 
 /* Standard attention's kernels and chunking (attn_standard.c). */
 typedef struct clfi_standard {
-    clfi_kernel *pack_q, *pack_k, *pack_v, *softmax, *unpack, *repair;
-    int32_t work_group;     /* work-items per softmax row */
-    int64_t heads, rows;    /* of a chunk: KV heads x query rows of each */
+    clfi_kernel *pack, *unpack, *softmax, *repair;
+    int32_t work_group;                            /* work-items per softmax row */
+    int64_t heads, rows;                           /* of a chunk: KV heads x query rows of each */
     int64_t q_at, k_at, v_at, o_at, s_at, flag_at; /* byte offsets in the workspace */
 } clfi_standard;
 
@@ -93,25 +93,12 @@ clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_c
 clflash_status clfi_probe(clflash_context *ctx, const clfi_engine *engine, clflash_dtype dtype,
                           clfi_err *err);
 /* What is known without running anything. */
-typedef enum clfi_probe_state { CLFI_PROBE_UNKNOWN = 0, CLFI_PROBE_OK, CLFI_PROBE_OFF } clfi_probe_state;
+typedef enum clfi_probe_state {
+    CLFI_PROBE_UNKNOWN = 0,
+    CLFI_PROBE_OK,
+    CLFI_PROBE_OFF
+} clfi_probe_state;
 clfi_probe_state clfi_probe_peek(clflash_context *ctx, const clfi_engine *engine,
                                  clflash_dtype dtype, char *reason, size_t reason_bytes);
-
-/* ops_state.c: what lib/ops hangs on the context. */
-#define CLFI_HOST_PLANS 8
-typedef struct clfi_ops_state {
-    struct clfi_ops_locks *locks;
-    struct {
-        clfi_probe_state state;
-        char reason[256];
-    } probe[CLFI_MAX_ENGINES][3]; /* per engine and dtype */
-    struct clfi_host_plan {
-        clflash_plan *plan;
-        char problem[CLFLASH_PROBLEM_BYTES];
-        uint64_t last_use;
-        int32_t users;
-    } host_plans[CLFI_HOST_PLANS];
-    uint64_t clock;
-} clfi_ops_state;
 
 #endif
