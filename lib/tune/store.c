@@ -1,9 +1,12 @@
 /* store.c -- the context's measurements and their file. (L3) */
 #include "lib/tune/store.h"
 
+#include "host/embedded.h"
 #include "lib/base/fs.h"
+#include "lib/base/hash.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FILE_MARK "clflash-tuning "
@@ -120,16 +123,29 @@ static clflash_status write_file(clflash_context *ctx, store *s, const char *key
 
 /* ---- the context's slot ---- */
 
+/* Times of other kernels say nothing about these. */
+static void describe_library(char text[64])
+{
+    char hex[33];
+    clfi_hash h = clfi_hash_start();
+    for (int i = 0; i < clfi_n_embedded_sources; i++)
+        h = clfi_hash_add(h, clfi_embedded_sources[i].text, clfi_embedded_sources[i].bytes);
+    clfi_hash_hex(h, hex);
+    snprintf(text, 64, "%s kernels %.16s", clflash_version(), hex);
+}
+
 static clflash_status make_store(clflash_context *ctx, void **state, clfi_err *err)
 {
     const clflash_allocator *a = clfi_context_allocator(ctx);
     store *s = clfi_alloc(a, 1, sizeof *s);
+    char library[64];
     bool ours;
     CLF_REQUIRE(err, s, CLFLASH_OUT_OF_MEMORY, "no memory for the tuning store");
     pthread_mutex_init(&s->lock, NULL);
     s->table.allocator = a;
     s->path = clfi_context_tuning_file(ctx);
-    clfi_tune_header(clfi_context_profile(ctx), clflash_version(), s->header);
+    describe_library(library);
+    clfi_tune_header(clfi_context_profile(ctx), library, s->header);
     if (s->path[0])
         read_file(ctx, s, &s->table, &ours);
     *state = s;
