@@ -31,7 +31,7 @@ typedef struct clflash_device_info {
     int32_t compute_units;
     int64_t global_bytes;           /* device memory */
     int64_t max_alloc_bytes;        /* largest buffer */
-    int64_t local_bytes;            /* local memory as the driver states it */
+    int64_t local_bytes;            /* local memory a work-group can use */
     int64_t max_work_group;         /* work-items */
     int32_t vector_width_float;     /* native, in floats */
     cl_platform_id platform_id;
