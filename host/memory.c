@@ -98,6 +98,16 @@ clflash_status clfi_mem_read(cl_command_queue queue, cl_mem mem, int64_t offset,
     return CLFLASH_OK;
 }
 
+clflash_status clfi_mem_fill_zero(cl_command_queue queue, cl_mem mem, int64_t offset, int64_t bytes,
+                                  clfi_err *err)
+{
+    const cl_int zero = 0;
+    if (bytes > 0)
+        CL_TRY(err, clEnqueueFillBuffer(queue, mem, &zero, sizeof zero, (size_t)offset,
+                                        (size_t)bytes, 0, NULL, NULL));
+    return CLFLASH_OK;
+}
+
 clflash_status clfi_queue_barrier(cl_command_queue queue, cl_uint n_wait, const cl_event *wait_list,
                                   cl_event *event, clfi_err *err)
 {

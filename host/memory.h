@@ -32,6 +32,10 @@ clflash_status clfi_mem_write(cl_command_queue queue, cl_mem mem, int64_t offset
 clflash_status clfi_mem_read(cl_command_queue queue, cl_mem mem, int64_t offset, int64_t bytes,
                              void *data, clfi_err *err);
 
+/* Enqueued zeros. */
+clflash_status clfi_mem_fill_zero(cl_command_queue queue, cl_mem mem, int64_t offset, int64_t bytes,
+                                  clfi_err *err);
+
 /* Scratch from the context's pool: at least `bytes`, free to use after *after (an event
  * to put into the first wait list; NULL = at once). Give it back with the event after
  * which it is free again (the pool retains it). */

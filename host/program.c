@@ -15,8 +15,10 @@
 #define MAX_UNUSED_PROGRAMS 32 /* built programs kept although no plan uses them */
 #define MAX_OPTIONS 2048
 
-/* No fast-relaxed math anywhere: it folds (x + c) - c, and infinities must work. */
-static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros";
+/* No fast-relaxed math anywhere: it folds (x + c) - c, and infinities must work. Signed
+ * zeros too: attn_softmax.cl marks masked keys by -0. -w: PoCL 3.1 prints the count of
+ * warnings to the process's stderr. */
+static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable -w";
 
 clflash_status clfi_source_text(const clflash_context *ctx, const char *name, const char **text,
                                 size_t *bytes, char **owned, clfi_err *err)

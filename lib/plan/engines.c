@@ -2,7 +2,9 @@
  * before general, standard attention last. To add one: declare it, name it. (L2) */
 #include "lib/plan/engine.h"
 
-#define ENGINES(X) X(clfi_engine_attn_fwd_vector)
+#define ENGINES(X)                                                                                 \
+    X(clfi_engine_attn_fwd_vector)                                                                 \
+    X(clfi_engine_attn_fwd_standard)
 
 #define DECLARE(engine) extern const clfi_engine engine;
 #define NAME(engine) &engine,

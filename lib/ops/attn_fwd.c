@@ -1,0 +1,107 @@
+/* attn_fwd.c -- executing a forward plan. (L4) The flash path allocates nothing. */
+#include "lib/ops/plan.h"
+
+/* The kernel's whole argument list. call must outlive args. */
+static int32_t fwd_args(const clfi_attn_call *call, const clfi_attn *p, clfi_arg *args)
+{
+    const cl_mem *const tensors[] = {&call->q, &call->k, &call->v, &call->o, &call->lse};
+    int32_t n = 0;
+    for (int i = 0; i < 5; i++)
+        args[n++] = (clfi_arg){sizeof(cl_mem), *tensors[i] ? tensors[i] : NULL};
+    n += clfi_attn_call_mask_args(call, p, args + n);
+    args[n++] = CLFI_ARG(call->a);
+    return n;
+}
+
+static clflash_status enqueue_kernel(const clflash_plan *plan, const clfi_attn_call *call,
+                                     cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                     clfi_err *err)
+{
+    clfi_arg args[CLFI_MAX_ARGS];
+    const int32_t n = fwd_args(call, &plan->p, args);
+    const clfi_launch *l = &plan->launch;
+    return clfi_kernel_launch(plan->kernel, call->queue, args, n, l->dims, l->global, l->local,
+                              n_wait, wait_list, event, err);
+}
+
+static clflash_status enqueue_flash(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
+                                    const cl_event *wait_list, cl_event *event, clfi_err *err)
+{
+    if (!plan->p.blocks || call->blocks)
+        return enqueue_kernel(plan, call, n_wait, wait_list, event, err);
+    cl_event built = NULL;
+    call->blocks = call->workspace;
+    call->a.blocks_off = call->workspace_offset / 4;
+    CLF_TRY(clfi_blocks_enqueue(&plan->blocks, call, &plan->p, plan->block_q, plan->block_kv,
+                                n_wait, wait_list, call->out_of_order ? &built : NULL, err));
+    const clflash_status status = enqueue_kernel(plan, call, built ? 1 : 0, &built, event, err);
+    clfi_event_release(built);
+    return status;
+}
+
+static clflash_status enqueue(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
+                              const cl_event *wait_list, cl_event *event, clfi_err *err)
+{
+    if (plan->kernel)
+        return enqueue_flash(plan, call, n_wait, wait_list, event, err);
+    return clfi_standard_enqueue(plan, call, n_wait, wait_list, event, err);
+}
+
+/* With scratch from the context's pool, given back with the call's own event. */
+static clflash_status enqueue_pooled(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
+                                     const cl_event *wait_list, cl_event *event, clfi_err *err)
+{
+    clfi_scratch scratch;
+    cl_event done = NULL;
+    CLF_TRY(clfi_scratch_take(plan->ctx, plan->workspace_bytes, &scratch, err));
+    call->workspace = scratch.mem;
+    call->workspace_offset = 0;
+    clflash_status status = CLFLASH_OK;
+    if (scratch.after) /* its last user may still run: a barrier orders any kind of queue */
+        status = clfi_queue_barrier(call->queue, 1, &scratch.after, NULL, err);
+    if (status == CLFLASH_OK)
+        status = enqueue(plan, call, n_wait, wait_list, &done, err);
+    clfi_scratch_give(plan->ctx, &scratch, done);
+    if (status == CLFLASH_OK && event)
+        *event = done;
+    else
+        clfi_event_release(done);
+    return status;
+}
+
+static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
+                          const clflash_attn_fwd_args *args, cl_uint n_wait,
+                          const cl_event *wait_list, cl_event *event, clfi_err *err)
+{
+    const clfi_attn *p = &plan->p;
+    clfi_attn_call call = {0};
+    CLF_REQUIRE(err, args, CLFLASH_INVALID_ARGUMENT, "args is NULL");
+    CLF_REQUIRE(err, n_wait == 0 || wait_list, CLFLASH_INVALID_ARGUMENT,
+                "n_wait is %u but wait_list is NULL", n_wait);
+    CLF_TRY(clfi_queue_resolve(plan->ctx, queue, &call.queue, &call.out_of_order, err));
+    CLF_TRY(clfi_attn_call_make(&call, plan, args, err));
+    if (p->b == 0 || p->sq == 0)
+        return event || n_wait ? clfi_queue_marker(call.queue, n_wait, wait_list, event, err)
+                               : CLFLASH_OK;
+    const bool pooled =
+        plan->workspace_bytes > 0 && !call.workspace && !(plan->kernel && call.blocks);
+    return pooled ? enqueue_pooled(plan, &call, n_wait, wait_list, event, err)
+                  : enqueue(plan, &call, n_wait, wait_list, event, err);
+}
+
+clflash_status clflash_attn_fwd(const clflash_plan *plan, cl_command_queue queue,
+                                const clflash_attn_fwd_args *args, cl_uint n_wait,
+                                const cl_event *wait_list, cl_event *event)
+{
+    if (event)
+        *event = NULL;
+    if (!plan)
+        return CLFLASH_INVALID_ARGUMENT;
+    clfi_err err;
+    err.text[0] = '\0';
+    const clflash_status status = run(plan, queue, args, n_wait, wait_list, event, &err);
+    if (status == CLFLASH_OK)
+        return status;
+    err.status = status;
+    return clfi_context_fail(plan->ctx, "fwd", &err, plan->problem);
+}

@@ -1,0 +1,104 @@
+/* plan.h -- the struct behind clflash_plan and clflash_block_mask. (L4, private) */
+#ifndef CLFI_PLAN_H
+#define CLFI_PLAN_H
+
+#include "cl_kernels/attn_args.h"
+#include "host/kernel.h"
+#include "host/memory.h"
+#include "lib/ops/attn_run.h"
+
+/* The two kernels that fill block records (block_mask.c). */
+typedef struct clfi_block_builder {
+    clfi_kernel *summary, *range;
+    int32_t work_group; /* work-items per record */
+} clfi_block_builder;
+
+/* Standard attention's kernels and chunking (attn_standard.c). */
+typedef struct clfi_standard {
+    clfi_kernel *pack, *unpack, *softmax, *repair;
+    int32_t work_group;                            /* work-items per softmax row */
+    int64_t heads, rows;                           /* of a chunk: KV heads x query rows of each */
+    int64_t q_at, k_at, v_at, o_at, s_at, flag_at; /* byte offsets in the workspace */
+} clfi_standard;
+
+/* Immutable once made. */
+struct clflash_plan {
+    clflash_context *ctx;
+    clfi_attn p;
+    const clfi_engine *engine;
+    clfi_row row;
+    char origin[64];
+    char problem[CLFLASH_PROBLEM_BYTES];
+    clfi_kernel *kernel; /* flash engines; NULL for standard attention */
+    clfi_launch launch;
+    int32_t block_q, block_kv; /* 0 for standard attention */
+    int32_t nqb, nkb;          /* blocks per batch */
+    clfi_block_builder blocks; /* where p.blocks */
+    clfi_standard standard;
+    int64_t workspace_bytes;
+};
+
+struct clflash_block_mask {
+    clflash_context *ctx;
+    clfi_attn p;
+    int32_t block_q, block_kv, nqb, nkb;
+    clfi_block_builder builder; /* the mask's own references */
+    char problem[CLFLASH_PROBLEM_BYTES];
+    cl_mem records;
+};
+
+/* A call after validation: everything a kernel needs, no allocation. */
+#define CLFI_MAX_ARGS 20
+typedef struct clfi_attn_call {
+    clf_attn_args a;
+    cl_mem q, k, v, o, lse;
+    cl_mem q_seg, kv_seg, q_pos, kv_pos, kv_len, alibi, sink, bias, boolean;
+    cl_mem blocks; /* records: the caller's mask or workspace */
+    cl_mem workspace;
+    int64_t workspace_offset; /* bytes */
+    cl_command_queue queue;
+    bool out_of_order;
+} clfi_attn_call;
+
+/* attn_args.c: checks every view of args against the plan and fills call (queue and
+ * workspace memory excepted). */
+clflash_status clfi_attn_call_make(clfi_attn_call *call, const clflash_plan *plan,
+                                   const clflash_attn_fwd_args *args, clfi_err *err);
+/* The mask arrays alone, for block masks. Lists their byte ranges nowhere: inputs only. */
+clflash_status clfi_attn_call_arrays(clfi_attn_call *call, const clflash_context *ctx,
+                                     const clfi_attn *p, const clflash_mask_arrays *arrays,
+                                     clfi_err *err);
+/* The arguments between lse and the struct, in the order of CLF_MASK_PARAMS. */
+int32_t clfi_attn_call_mask_args(const clfi_attn_call *call, const clfi_attn *p, clfi_arg *args);
+
+/* block_mask.c */
+int64_t clfi_blocks_bytes(const clfi_attn *p, int32_t nqb, int32_t nkb);
+clflash_status clfi_block_builder_make(clfi_block_builder *builder, clflash_context *ctx,
+                                       const clfi_attn *p, clfi_err *err);
+void clfi_block_builder_free(clfi_block_builder *builder);
+/* Enqueues both kernels; call->blocks and a.blocks_off say where the records go. */
+clflash_status clfi_blocks_enqueue(const clfi_block_builder *builder, const clfi_attn_call *call,
+                                   const clfi_attn *p, int32_t block_q, int32_t block_kv,
+                                   cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                   clfi_err *err);
+
+/* attn_standard.c */
+clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);
+void clfi_standard_free(clfi_standard *s);
+clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_call *call,
+                                     cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                     clfi_err *err);
+
+/* probe.c: whether the engine's result is right on this device; once per context. */
+clflash_status clfi_probe(clflash_context *ctx, const clfi_engine *engine, clflash_dtype dtype,
+                          clfi_err *err);
+/* What is known without running anything. */
+typedef enum clfi_probe_state {
+    CLFI_PROBE_UNKNOWN = 0,
+    CLFI_PROBE_OK,
+    CLFI_PROBE_OFF
+} clfi_probe_state;
+clfi_probe_state clfi_probe_peek(clflash_context *ctx, const clfi_engine *engine,
+                                 clflash_dtype dtype, char *reason, size_t reason_bytes);
+
+#endif
