@@ -117,7 +117,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
         get_group_id(0);
     __global float *s = work + s_off + row * ld;
     const int len = CLF_KV_LEN(b);
-    const clf_vi q_pos = (clf_vi)(CLF_Q_POS(b, i)), q_seg = (clf_vi)(CLF_Q_SEG(b, i));
+    const clf_vi pos_i = (clf_vi)(CLF_Q_POS(b, i)), seg_i = (clf_vi)(CLF_Q_SEG(b, i));
 #if P_ALIBI
     const float slope = alibi[a.alibi_off + h];
 #else
@@ -140,7 +140,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
 #else
         const clf_vi kv_seg_j = (clf_vi)(0);
 #endif
-        clf_vi sees = clf_visible(a, q_pos, q_seg, kv_pos_j, kv_seg_j) & (key < (clf_vi)(len));
+        clf_vi sees = clf_visible(a, pos_i, seg_i, kv_pos_j, kv_seg_j) & (key < (clf_vi)(len));
 #if P_BOOL
         sees = sees & (load_bools(boolean + a.bool_off + b * a.bool_sb + h * a.bool_sh +
                                       i * a.bool_ss + j, n) != (clf_vi)(0));
@@ -150,7 +150,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
                            n);
         sees = sees & (bias_j != (clf_vf)(-INFINITY));
 #endif
-        clf_vf x = clf_score(a, a.scale * V_LOAD(s + j), q_pos, kv_pos_j, slope, bias_j);
+        clf_vf x = clf_score(a, a.scale * V_LOAD(s + j), pos_i, kv_pos_j, slope, bias_j);
         x = V_SELECT((clf_vf)(-INFINITY), x, sees);
         V_STORE(x, s + j);
         most = fmax(most, x);
