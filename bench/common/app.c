@@ -19,10 +19,11 @@ static void print_help(const app *a)
 {
     printf("Usage: %s %s\n\n%s\n\nOptions:\n", a->name, a->synopsis, a->purpose);
     const app_option shared[] = {
-        {"device",  "N",  "device index as clflash_info prints it (default: $CLFLASH_DEVICE, else best)",
-         APP_INDEX, NULL                                                                                        },
-        {"help",    NULL, "print this text",                                                 APP_FLAG,      NULL},
-        {"version", NULL, "print the version",                                               APP_FLAG,      NULL},
+        {"device",  "N",
+         "device index as clflash_info prints it (default: $CLFLASH_DEVICE, else best)", APP_INDEX,
+         NULL                                                                                           },
+        {"help",    NULL, "print this text",                                             APP_FLAG,  NULL},
+        {"version", NULL, "print the version",                                           APP_FLAG,  NULL},
     };
     for (int i = 0; i < a->n_options + 3; i++) {
         const app_option *o = i < a->n_options ? &a->options[i] : &shared[i - a->n_options];

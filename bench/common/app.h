@@ -39,11 +39,9 @@ typedef struct app {
 bool app_parse(app *a, int argc, char **argv, int *first, int *exit_code);
 
 /* "name: text" to stderr. */
-void app_message(const app *a, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void app_message(const app *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same with the status, and with the context's last error where there is one. */
-void app_status(const app *a, const clflash_context *ctx, clflash_status status,
-                const char *doing);
+void app_status(const app *a, const clflash_context *ctx, clflash_status status, const char *doing);
 
 /* Opens path for writing; "-" is stdout. NULL after a message. */
 void *app_create(const app *a, const char *path);

@@ -157,8 +157,7 @@ check_result check_compare(const check_gold *gold, const data *d, const void *o,
         }
     }
     r.nmse = squares > 0 ? error_squares / squares : error_squares;
-    r.tolerance =
-        2 * gold->standard_error + 2 * rounding_unit(d->desc.dtype, gold->largest);
+    r.tolerance = 2 * gold->standard_error + 2 * rounding_unit(d->desc.dtype, gold->largest);
     if (!(r.max_error <= r.tolerance))
         snprintf(r.why, sizeof r.why, "max error %.3g is above the tolerance %.3g", r.max_error,
                  r.tolerance);

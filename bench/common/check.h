@@ -8,11 +8,11 @@
 /* Rows with their true values. Whole problems when they are small, else a sample. */
 typedef struct check_gold {
     int64_t n_rows, all_rows;
-    int32_t *b, *h, *i;     /* [n_rows] which row */
-    double *o;              /* [n_rows, Dv] */
-    double *lse;            /* [n_rows] */
-    double standard_error;  /* largest error of standard attention in the problem's dtype */
-    double largest;         /* largest |o| */
+    int32_t *b, *h, *i;    /* [n_rows] which row */
+    double *o;             /* [n_rows, Dv] */
+    double *lse;           /* [n_rows] */
+    double standard_error; /* largest error of standard attention in the problem's dtype */
+    double largest;        /* largest |o| */
 } check_gold;
 
 typedef struct check_result {
@@ -31,7 +31,6 @@ clflash_status check_gold_make(check_gold *gold, const data *d);
 void check_gold_free(check_gold *gold);
 
 /* o in the problem's dtype and layout, lse f32 [B,Hq,Sq] or NULL. */
-check_result check_compare(const check_gold *gold, const data *d, const void *o,
-                           const float *lse);
+check_result check_compare(const check_gold *gold, const data *d, const void *o, const float *lse);
 
 #endif

@@ -51,9 +51,11 @@ static void *mask_rows(const data *d, data_id id, int32_t b, int32_t h, const in
                (const char *)d->array[id] + (size_t)((bb * dim[1] + hh) * dim[2] + ii) * bytes,
                bytes);
     }
-    *mask = (clflash_host_mask){.data = copy,
-                                .dtype = spec->type == DATA_F32 ? CLFLASH_F32 : d->desc.dtype,
-                                .extent = {1, 1, one ? 1 : 0}};
+    *mask = (clflash_host_mask){
+        .data = copy,
+        .dtype = spec->type == DATA_F32 ? CLFLASH_F32 : d->desc.dtype,
+        .extent = {1, 1, one ? 1 : 0}
+    };
     return copy;
 }
 
@@ -220,8 +222,7 @@ static bool standard_rows(const slice *s, const double *want, double *largest)
     for (int32_t r = 0; ok && r < n.sq; r++) {
         standard_row(s, q + (int64_t)r * n.d, k, v, r, p, o);
         for (int32_t c = 0; c < n.dv; c++) {
-            const double e =
-                fabs(data_round(o[c], s->desc.dtype) - want[(int64_t)r * n.dv + c]);
+            const double e = fabs(data_round(o[c], s->desc.dtype) - want[(int64_t)r * n.dv + c]);
             *largest = e > *largest ? e : *largest; /* NaN: not counted */
         }
     }

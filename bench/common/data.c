@@ -43,10 +43,22 @@ data_spec data_spec_of(const clflash_attn_desc *desc, data_id id)
     case DATA_Q: return tensor_spec(desc, "q", n.sq, n.hq, n.d);
     case DATA_K: return tensor_spec(desc, "k", n.sk, n.hk, n.d);
     case DATA_V: return tensor_spec(desc, "v", n.sk, n.hk, n.dv);
-    case DATA_Q_SEG: return (data_spec){"q-seg", seg, false, DATA_I32, 2, {n.b, n.sq}};
-    case DATA_K_SEG: return (data_spec){"k-seg", seg, false, DATA_I32, 2, {n.b, n.sk}};
-    case DATA_Q_POS: return (data_spec){"q-pos", pos, false, DATA_I32, 2, {n.b, n.sq}};
-    case DATA_K_POS: return (data_spec){"k-pos", pos, false, DATA_I32, 2, {n.b, n.sk}};
+    case DATA_Q_SEG:
+        return (data_spec){
+            "q-seg", seg, false, DATA_I32, 2, {n.b, n.sq}
+        };
+    case DATA_K_SEG:
+        return (data_spec){
+            "k-seg", seg, false, DATA_I32, 2, {n.b, n.sk}
+        };
+    case DATA_Q_POS:
+        return (data_spec){
+            "q-pos", pos, false, DATA_I32, 2, {n.b, n.sq}
+        };
+    case DATA_K_POS:
+        return (data_spec){
+            "k-pos", pos, false, DATA_I32, 2, {n.b, n.sk}
+        };
     case DATA_KV_LEN: return (data_spec){"kv-len", m->kv_lengths, false, DATA_I32, 1, {n.b}};
     case DATA_ALIBI: return (data_spec){"alibi", desc->alibi, false, DATA_F32, 1, {n.hq}};
     case DATA_SINK: return (data_spec){"sink", desc->sink, false, DATA_F32, 1, {n.hq}};
@@ -111,7 +123,8 @@ static void fill_docs(int32_t *to, int32_t batches, int64_t len, int64_t n)
 {
     const int64_t more = len % n, size = len / n;
     for (int64_t i = 0; i < len; i++)
-        to[i] = (int32_t)(i < more * (size + 1) ? i / (size + 1) : more + (i - more * (size + 1)) / size);
+        to[i] = (int32_t)(i < more * (size + 1) ? i / (size + 1)
+                                                : more + (i - more * (size + 1)) / size);
     for (int32_t b = 1; b < batches; b++)
         memcpy(to + b * len, to, (size_t)len * sizeof *to);
 }
@@ -141,8 +154,8 @@ static void fill_array(data *d, data_id id, uint64_t seed)
     uint64_t state = seed + UINT64_C(0x632be59bd9b4e019) * (uint64_t)(id + 1);
     int32_t *ints = d->array[id];
     float *floats = d->array[id];
-    const bool top_left = desc->mask.causal == CLFLASH_CAUSAL_TOP_LEFT ||
-                          desc->mask.align == CLFLASH_ALIGN_TOP_LEFT;
+    const bool top_left =
+        desc->mask.causal == CLFLASH_CAUSAL_TOP_LEFT || desc->mask.align == CLFLASH_ALIGN_TOP_LEFT;
     switch (id) {
     case DATA_Q_SEG:
     case DATA_K_SEG:
@@ -154,8 +167,8 @@ static void fill_array(data *d, data_id id, uint64_t seed)
     case DATA_Q_POS:
     case DATA_K_POS: /* as without the array, but told by the array */
         for (int64_t i = 0; i < count; i++)
-            ints[i] = (int32_t)(i % spec->dim[1]) +
-                      (id == DATA_Q_POS && !top_left ? n.sk - n.sq : 0);
+            ints[i] =
+                (int32_t)(i % spec->dim[1]) + (id == DATA_Q_POS && !top_left ? n.sk - n.sq : 0);
         break;
     case DATA_KV_LEN: /* half to all of the keys */
         for (int64_t i = 0; i < count; i++)

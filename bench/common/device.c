@@ -1,12 +1,14 @@
 /* device.c -- opening a device, buffers, copies. (bench) */
 #include "bench/common/device.h"
 
-#include <stdio.h>
 #include <string.h>
 
+/* An open context keeps its errors for app_status, which says what was being done. */
 static void on_log(void *user, clflash_log_level level, const char *line)
 {
-    app_message(user, "%s: %s", level == CLFLASH_LOG_ERROR ? "error" : "warning", line);
+    const device *dev = user;
+    if (level == CLFLASH_LOG_WARNING || !dev->ctx)
+        app_message(dev->app, "%s: %s", level == CLFLASH_LOG_ERROR ? "error" : "warning", line);
 }
 
 /* The description of the device that the context runs on. */
@@ -21,9 +23,18 @@ static bool find_info(device *dev)
     return false;
 }
 
+static cl_int make_queue(device *dev)
+{
+    const cl_context context = clflash_context_cl(dev->ctx);
+    const cl_device_id id = clflash_context_device(dev->ctx);
+    cl_int code = CL_SUCCESS;
+    dev->queue = clCreateCommandQueue(context, id, CL_QUEUE_PROFILING_ENABLE, &code);
+    return code;
+}
+
 bool device_open(device *dev, const app *a, const char *tuning_file, int *exit_code)
 {
-    *dev = (device){0};
+    *dev = (device){.app = a};
     *exit_code = APP_FAILED;
     int32_t count = 0;
     clflash_status status = clflash_device_count(&count);
@@ -40,7 +51,7 @@ bool device_open(device *dev, const app *a, const char *tuning_file, int *exit_c
     }
     const clflash_context_params params = {.device_number = (int32_t)(a->device + 1),
                                            .log = on_log,
-                                           .log_user = (void *)(uintptr_t)a,
+                                           .log_user = dev,
                                            .log_level = CLFLASH_LOG_WARNING,
                                            .tuning_file = tuning_file};
     status = clflash_context_create(&dev->ctx, &params);
@@ -48,12 +59,8 @@ bool device_open(device *dev, const app *a, const char *tuning_file, int *exit_c
         app_status(a, NULL, status, "the device cannot be opened");
         return false;
     }
-    const cl_queue_properties properties[] = {CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0};
-    cl_int code = CL_SUCCESS;
-    if (strncmp(dev->info.version, "OpenCL 1", 8) != 0)
-        dev->queue = clCreateCommandQueueWithProperties(
-            clflash_context_cl(dev->ctx), clflash_context_device(dev->ctx), properties, &code);
-    if (code != CL_SUCCESS || !find_info(dev)) {
+    const cl_int code = find_info(dev) ? make_queue(dev) : CL_DEVICE_NOT_FOUND;
+    if (code != CL_SUCCESS) {
         app_status(a, NULL, code, "no queue with profiling");
         device_close(dev);
         return false;
@@ -69,15 +76,15 @@ void device_close(device *dev)
     dev->queue = NULL;
 }
 
-/* A buffer of at least one byte; data may be NULL. */
+/* A buffer of at least one byte; `from` may be NULL. */
 static clflash_status make_buffer(cl_mem *buffer, const device *dev, int64_t bytes,
-                                  const void *data)
+                                  const void *from)
 {
     cl_int code = CL_SUCCESS;
     *buffer = clCreateBuffer(clflash_context_cl(dev->ctx), CL_MEM_READ_WRITE,
                              (size_t)(bytes ? bytes : 1), NULL, &code);
-    if (code == CL_SUCCESS && data && bytes)
-        code = clEnqueueWriteBuffer(dev->queue, *buffer, CL_TRUE, 0, (size_t)bytes, data, 0, NULL,
+    if (code == CL_SUCCESS && from && bytes)
+        code = clEnqueueWriteBuffer(dev->queue, *buffer, CL_TRUE, 0, (size_t)bytes, from, 0, NULL,
                                     NULL);
     return code;
 }

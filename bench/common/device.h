@@ -6,6 +6,7 @@
 #include "bench/common/data.h"
 
 typedef struct device {
+    const app *app;
     clflash_context *ctx;
     cl_command_queue queue; /* in-order, with profiling, on the context */
     clflash_device_info info;

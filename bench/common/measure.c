@@ -184,8 +184,7 @@ static void time_both(work *w, method *flash, method *standard)
         for (int i = 0; i < 2; i++) {
             if (!both[i] || !both[i]->time)
                 continue;
-            const clflash_status status =
-                timing_run(both[i]->time, w->options->seconds / rounds);
+            const clflash_status status = timing_run(both[i]->time, w->options->seconds / rounds);
             if (status != CLFLASH_OK) {
                 fail(w, both[i]->side, status, "run");
                 free(both[i]->time);
@@ -233,8 +232,8 @@ bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_o
 {
     *result = (measure_result){.desc = *desc};
     clflash_attn_desc_print(desc, result->problem, sizeof result->problem);
-    const bool is_standard = desc->choice.algo == CLFLASH_ALGO_STANDARD ||
-                             strcmp(desc->choice.engine, "standard") == 0;
+    const bool is_standard =
+        desc->choice.algo == CLFLASH_ALGO_STANDARD || strcmp(desc->choice.engine, "standard") == 0;
     result->wants_standard = options->standard && !is_standard;
     work w = {.m = m, .options = options, .result = result};
     data_init(&w.d, desc);
@@ -248,8 +247,8 @@ bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_o
     w.o = malloc((size_t)w.t.o_bytes + 1);
     if (status == CLFLASH_OK && !w.o)
         status = CLFLASH_OUT_OF_MEMORY;
-    const bool ok = status == CLFLASH_OK ? run_methods(&w)
-                                         : fail(&w, &result->flash, status, "data");
+    const bool ok =
+        status == CLFLASH_OK ? run_methods(&w) : fail(&w, &result->flash, status, "data");
     free(w.o);
     tensors_free(&w.t);
     check_gold_free(&w.gold);

@@ -9,11 +9,15 @@
 sizes sizes_of(const clflash_attn_desc *desc)
 {
     return (sizes){
-        .b = desc->batch == CLFLASH_EMPTY ? 0 : desc->batch == 0 ? 1 : desc->batch,
+        .b = desc->batch == CLFLASH_EMPTY ? 0
+             : desc->batch == 0           ? 1
+                                          : desc->batch,
         .hq = desc->q_heads,
         .hk = desc->kv_heads ? desc->kv_heads : desc->q_heads,
         .sq = desc->q_len,
-        .sk = desc->kv_len == CLFLASH_EMPTY ? 0 : desc->kv_len ? desc->kv_len : desc->q_len,
+        .sk = desc->kv_len == CLFLASH_EMPTY ? 0
+              : desc->kv_len                ? desc->kv_len
+                                            : desc->q_len,
         .d = desc->head_dim,
         .dv = desc->value_dim ? desc->value_dim : desc->head_dim,
     };
@@ -29,7 +33,8 @@ bool problems_add(problems *p, const app *a, const char *text)
     const clflash_status status =
         clflash_attn_desc_parse(&p->desc[p->n], text, reason, sizeof reason);
     if (status != CLFLASH_OK) {
-        app_message(a, "problem '%s': %s", text, reason[0] ? reason : clflash_status_string(status));
+        app_message(a, "problem '%s': %s", text,
+                    reason[0] ? reason : clflash_status_string(status));
         return false;
     }
     p->n++;
@@ -61,8 +66,8 @@ bool problems_from_args(problems *p, const app *a, char **argv, int argc)
                             CLFLASH_PROBLEM_BYTES - 1);
                 return false;
             }
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "",
-                                     argv[i]);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "", argv[i]);
         } while (++i < argc && !starts_problem(argv[i]));
         if (!problems_add(p, a, text))
             return false;

@@ -17,22 +17,14 @@ static const char *const smoke[] = {
 
 /* A CPU driver: the head sizes in use, full and causal, 16-bit storage, a ragged length. */
 static const char *const cpu[] = {
-    "fwd f32 hq8 sq2048 d64",
-    "fwd f32 hq8 sq2048 d80",
-    "fwd f32 hq8 sq2048 d96",
-    "fwd f32 hq8 sq2048 d128",
-    "fwd f32 hq8 sq4096 d64",
-    "fwd f32 hq8 sq4096 d128",
-    "fwd f32 hq8 sq2048 d64 causal",
-    "fwd f32 hq8 sq2048 d128 causal",
-    "fwd f32 hq8 sq4096 d64 causal",
-    "fwd f32 hq8 sq4096 d128 causal",
-    "fwd f32 hq8 sq1023 d64",
-    "fwd f32 hq8 sq1023 d64 causal",
-    "fwd f16 hq8 sq2048 d64",
-    "fwd bf16 hq8 sq2048 d64",
-    "fwd bf16 hq8 sq2048 d128 causal",
-    NULL,
+    "fwd f32 hq8 sq2048 d64",          "fwd f32 hq8 sq2048 d80",
+    "fwd f32 hq8 sq2048 d96",          "fwd f32 hq8 sq2048 d128",
+    "fwd f32 hq8 sq4096 d64",          "fwd f32 hq8 sq4096 d128",
+    "fwd f32 hq8 sq2048 d64 causal",   "fwd f32 hq8 sq2048 d128 causal",
+    "fwd f32 hq8 sq4096 d64 causal",   "fwd f32 hq8 sq4096 d128 causal",
+    "fwd f32 hq8 sq1023 d64",          "fwd f32 hq8 sq1023 d64 causal",
+    "fwd f16 hq8 sq2048 d64",          "fwd bf16 hq8 sq2048 d64",
+    "fwd bf16 hq8 sq2048 d128 causal", NULL,
 };
 
 /* Any GPU: 16384 tokens in all, so that every row has the same number of query rows. */
@@ -83,14 +75,10 @@ static const char *const docs[] = {
 
 /* Short sequences: launch and drain weigh more than the arithmetic. */
 static const char *const short_lengths[] = {
-    "fwd f32 hq1 sq512 d64",
-    "fwd f32 hq8 sq128 d64",
-    "fwd f32 hq8 sq256 d64",
-    "fwd f32 hq8 sq512 d64",
-    "fwd f32 hq8 sq512 d64 causal",
-    "fwd f32 b4 hq8 sq77 d64",
-    "fwd f16 hq8 sq197 d64",
-    NULL,
+    "fwd f32 hq1 sq512 d64",        "fwd f32 hq8 sq128 d64",
+    "fwd f32 hq8 sq256 d64",        "fwd f32 hq8 sq512 d64",
+    "fwd f32 hq8 sq512 d64 causal", "fwd f32 b4 hq8 sq77 d64",
+    "fwd f16 hq8 sq197 d64",        NULL,
 };
 
 /* One or a few queries against many keys, as when text is generated. */
@@ -106,12 +94,12 @@ static const char *const decode_like[] = {
 };
 
 const suite suites[] = {
-    {"smoke",       "every kind of mask and term once, tiny",                    smoke        },
-    {"cpu",         "CPU drivers: head sizes, causal, 16-bit storage",           cpu          },
-    {"gpu",         "any GPU: f32, f16 and bf16, GQA, a window",                 gpu          },
-    {"nvidia",      "the shapes that NVIDIA GPUs are usually quoted at",         nvidia       },
-    {"docs",        "packed documents beside the same length without",           docs         },
-    {"short",       "short sequences, where launches weigh",                     short_lengths},
-    {"decode-like", "one to eight queries against 4096 keys",                    decode_like  },
-    {NULL,          NULL,                                                        NULL         },
+    {"smoke",       "every kind of mask and term once, tiny",            smoke        },
+    {"cpu",         "CPU drivers: head sizes, causal, 16-bit storage",   cpu          },
+    {"gpu",         "any GPU: f32, f16 and bf16, GQA, a window",         gpu          },
+    {"nvidia",      "the shapes that NVIDIA GPUs are usually quoted at", nvidia       },
+    {"docs",        "packed documents beside the same length without",   docs         },
+    {"short",       "short sequences, where launches weigh",             short_lengths},
+    {"decode-like", "one to eight queries against 4096 keys",            decode_like  },
+    {NULL,          NULL,                                                NULL         },
 };

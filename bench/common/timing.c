@@ -9,9 +9,9 @@
 
 #include <stdlib.h>
 
-#define BATCH_S 2e-3   /* length of one sample at least */
-#define CHAIN_S 0.1    /* calls queued ahead of the device at a time */
-#define LONG_S 20e-3   /* a call this long needs no call before it to hide the start */
+#define BATCH_S 2e-3 /* length of one sample at least */
+#define CHAIN_S 0.1  /* calls queued ahead of the device at a time */
+#define LONG_S 20e-3 /* a call this long needs no call before it to hide the start */
 #define MAX_BATCH 1000
 #define MAX_CHAIN 16
 

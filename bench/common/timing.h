@@ -10,9 +10,9 @@ typedef struct timing {
     const device *dev;
     const clflash_plan *plan;
     const clflash_attn_fwd_args *args;
-    double guess_s;  /* one call, from the warm-up */
-    int32_t batch;   /* calls per sample: short kernels are timed in batches */
-    bool wall_only;  /* the driver gives no profiling times */
+    double guess_s; /* one call, from the warm-up */
+    int32_t batch;  /* calls per sample: short kernels are timed in batches */
+    bool wall_only; /* the driver gives no profiling times */
     int32_t n, n_wall;
     double ms[TIMING_MAX_SAMPLES], wall_ms[TIMING_MAX_SAMPLES]; /* per call */
 } timing;
