@@ -226,6 +226,8 @@ static void time_again(search *s, const clfi_candidate *c, double *ms)
     double t = 0, error = 0;
     clflash_status status = o->make(o->user, c, &s->last);
     if (status == CLFLASH_OK)
+        status = o->check(o->user, false, &error, &s->last);
+    if (status == CLFLASH_OK)
         status = o->check(o->user, true, &error, &s->last);
     if (status == CLFLASH_OK)
         status = o->run_ms(o->user, 0, &t, &s->last);
