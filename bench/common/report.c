@@ -80,7 +80,8 @@ static void print_side(const measure_side *side)
 static void print_blocks(const measure_result *r)
 {
     const clflash_plan_data *info = &r->flash.info;
-    if (info->blocks_total == 0 || info->blocks_visited == info->blocks_total)
+    if (info->blocks_total == 0 ||
+        (info->blocks_visited == info->blocks_total && !r->has_block_mask))
         return;
     printf("  %lld of %lld blocks visited (%.1f %%), %lld of them with element masks",
            (long long)info->blocks_visited, (long long)info->blocks_total,
