@@ -58,19 +58,13 @@ void report_header(const report *r)
            "tolerance", plain());
 }
 
-/* (max - min) / median of the samples. */
-static double spread(const timing_stats *ms)
-{
-    return ms->median > 0 ? 100 * (ms->max - ms->min) / ms->median : 0;
-}
-
 static void print_side(const measure_side *side)
 {
     char name[64], blocks[32], a[24], b[24], c[24], rate[24], bytes[16], jitter[16], peak[16];
     const bool flash = strcmp(side->info.engine, "standard") != 0;
     snprintf(name, sizeof name, "%s %s", side->info.engine,
              flash ? report_blocks(&side->info, blocks) : "");
-    snprintf(jitter, sizeof jitter, "%.*f %%", spread(&side->ms) < 9.95 ? 1 : 0, spread(&side->ms));
+    snprintf(jitter, sizeof jitter, "%.1f %%", 100 * side->ms.spread);
     snprintf(peak, sizeof peak, "%.*f %%", side->peak_share < 0.0995 ? 1 : 0,
              100 * side->peak_share);
     printf("  %-21s %9s %9s %7s %9s  %-14s %6s %9s", name, milliseconds(side->ms.median, a),
@@ -86,7 +80,8 @@ static void print_side(const measure_side *side)
 static void print_blocks(const measure_result *r)
 {
     const clflash_plan_data *info = &r->flash.info;
-    if (info->blocks_total == 0 || info->blocks_visited == info->blocks_total)
+    if (info->blocks_total == 0 ||
+        (info->blocks_visited == info->blocks_total && !r->has_block_mask))
         return;
     printf("  %lld of %lld blocks visited (%.1f %%), %lld of them with element masks",
            (long long)info->blocks_visited, (long long)info->blocks_total,
@@ -101,8 +96,8 @@ static void print_ratio(const measure_result *r)
 {
     const double time = r->standard.ms.median / r->flash.ms.median;
     const double memory = (double)r->standard.bytes / (double)r->flash.bytes;
-    printf("  %s%.*fx%s the speed of standard attention, %s%.*fx%s its memory\n", bold(),
-           time < 10 ? 2 : 1, time, plain(), bold(), memory > 10 ? 3 : 2, 1 / memory, plain());
+    printf("  %s%.*fx%s the speed of standard attention, %s%.*f %%%s of its memory\n", bold(),
+           time < 10 ? 2 : 1, time, plain(), bold(), memory > 10 ? 1 : 0, 100 / memory, plain());
 }
 
 void report_row(const measure_result *r)
@@ -123,7 +118,9 @@ void report_row(const measure_result *r)
     }
     if (!wrong && r->flash.ran)
         print_blocks(r);
-    if (r->flash.ran && r->standard.ran)
+    if (r->standard.checked && !r->standard.check.ok)
+        printf("  %sFAIL%s standard: %s\n", red(), plain(), r->standard.check.why);
+    else if (r->flash.ran && r->standard.ran)
         print_ratio(r);
     fflush(stdout);
 }

@@ -132,5 +132,7 @@ timing_stats timing_get(timing *t)
     timing_stats s = {.median = median(t->ms, t->n), .wall = median(t->wall_ms, t->n_wall)};
     s.min = t->n ? t->ms[0] : 0;
     s.max = t->n ? t->ms[t->n - 1] : 0;
+    if (s.median > 0) /* sorted by median() */
+        s.spread = (t->ms[(int64_t)t->n * 3 / 4] - t->ms[t->n / 4]) / s.median;
     return s;
 }
