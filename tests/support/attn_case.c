@@ -51,7 +51,10 @@ void tensor_set(tensor *t, int64_t b, int64_t s, int64_t h, int64_t d, float val
 static tensor make_tensor(const clfi_attn *p, int32_t len, int32_t heads, int32_t width,
                           bool strided)
 {
-    tensor t = {.dtype = p->dtype, .n = {p->b, len, heads}, .width = width};
+    tensor t = {
+        .dtype = p->dtype, .n = {p->b, len, heads},
+             .width = width
+    };
     const int64_t e = (int64_t)clflash_dtype_bytes(p->dtype);
     const int64_t row = (width + (strided ? 3 : 0)) * e, gap = strided ? 5 * e : 0;
     const bool bhsd = p->layout == CLFLASH_LAYOUT_BHSD;
@@ -198,17 +201,16 @@ void attn_case_make(attn_case *c, const char *problem, const attn_way *way, uint
     memcpy(h->k_stride_bytes, c->k.stride, sizeof h->k_stride_bytes);
     memcpy(h->v_stride_bytes, c->v.stride, sizeof h->v_stride_bytes);
     if (p->bias)
-        h->bias = c->bias = make_mask(p, way->bias_extent, false,
-                                      way->bias_dtype ? p->dtype : CLFLASH_F32, &s);
+        h->bias = c->bias =
+            make_mask(p, way->bias_extent, false, way->bias_dtype ? p->dtype : CLFLASH_F32, &s);
     if (p->boolean)
         h->boolean = c->boolean = make_mask(p, way->bool_extent, true, CLFLASH_F32, &s);
 }
 
 void attn_case_free(attn_case *c)
 {
-    void *const owned[] = {c->q.bytes, c->k.bytes, c->v.bytes,  c->o.bytes,
-                           c->lse,     c->q_seg,   c->kv_seg,   c->q_pos,
-                           c->kv_pos,  c->kv_len,  c->alibi,    c->sink};
+    void *const owned[] = {c->q.bytes, c->k.bytes, c->v.bytes, c->o.bytes, c->lse,   c->q_seg,
+                           c->kv_seg,  c->q_pos,   c->kv_pos,  c->kv_len,  c->alibi, c->sink};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     free((void *)(uintptr_t)c->bias.data);

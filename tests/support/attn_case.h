@@ -31,9 +31,9 @@ typedef struct attn_case {
 
 /* How the tensors lie and how the call is made. Zero = packed, in-order, automatic. */
 typedef struct attn_way {
-    bool strided;        /* gaps in every axis, odd offsets */
-    bool block_mask;     /* an explicit block mask, where the plan takes one */
-    bool out_of_order;   /* on an out-of-order queue, gated by a user event */
+    bool strided;      /* gaps in every axis, odd offsets */
+    bool block_mask;   /* an explicit block mask, where the plan takes one */
+    bool out_of_order; /* on an out-of-order queue, gated by a user event */
     bool no_lse;
     bool own_workspace;
     int32_t bias_extent, bool_extent; /* bits 0-2: broadcast batch, heads, queries */

@@ -105,9 +105,9 @@ static clflash_attn_fwd_args make_args(device_run *r, const attn_case *c, const 
 static void make_queue(device_run *r, const attn_way *way)
 {
     cl_int code = CL_SUCCESS;
-    r->queue = clCreateCommandQueue(
-        clflash_context_cl(r->ctx), clflash_context_device(r->ctx),
-        way->out_of_order ? CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE : 0, &code);
+    r->queue =
+        clCreateCommandQueue(clflash_context_cl(r->ctx), clflash_context_device(r->ctx),
+                             way->out_of_order ? CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE : 0, &code);
     if (way->out_of_order)
         r->gate = clCreateUserEvent(clflash_context_cl(r->ctx), &code);
 }
@@ -163,8 +163,8 @@ static bool surroundings_ok(const attn_case *c, char *why, size_t why_bytes)
     for (int32_t b = 0; b < o->n[0]; b++)
         for (int32_t s = 0; s < o->n[1]; s++)
             for (int32_t h = 0; h < o->n[2]; h++) {
-                unsigned char *at = copy + o->margin_bytes + b * o->stride[0] + s * o->stride[1] +
-                                    h * o->stride[2];
+                unsigned char *at =
+                    copy + o->margin_bytes + b * o->stride[0] + s * o->stride[1] + h * o->stride[2];
                 for (size_t e = 0; e < row; e += clflash_dtype_bytes(o->dtype))
                     written = written && !is_poison(at + e, clflash_dtype_bytes(o->dtype));
                 memset(at, 0xff, row);
@@ -174,22 +174,24 @@ static bool surroundings_ok(const attn_case *c, char *why, size_t why_bytes)
     if (!ok)
         snprintf(why, why_bytes, "[%s] seed %u: bytes around o were written", c->problem, c->seed);
     else if (!written)
-        snprintf(why, why_bytes, "[%s] seed %u: elements of o were not written", c->problem, c->seed);
+        snprintf(why, why_bytes, "[%s] seed %u: elements of o were not written", c->problem,
+                 c->seed);
     return ok && written;
 }
 
 static clflash_status read_back(device_run *r, attn_case *c, char *why, size_t why_bytes)
 {
     const size_t n = (size_t)c->p.b * (size_t)c->p.hq * (size_t)c->p.sq;
-    cl_int code = clEnqueueReadBuffer(r->queue, r->o, CL_TRUE, 0, c->o.total_bytes, c->o.bytes,
-                                      1, &r->done, NULL);
+    cl_int code = clEnqueueReadBuffer(r->queue, r->o, CL_TRUE, 0, c->o.total_bytes, c->o.bytes, 1,
+                                      &r->done, NULL);
     if (code == CL_SUCCESS && r->lse) {
         float *all = malloc((n + 2 * LSE_MARGIN) * sizeof *all);
         code = clEnqueueReadBuffer(r->queue, r->lse, CL_TRUE, 0, (n + 2 * LSE_MARGIN) * sizeof *all,
                                    all, 0, NULL, NULL);
         memcpy(c->lse, all + LSE_MARGIN, n * sizeof *all);
-        const bool ok = is_poison((unsigned char *)all, LSE_MARGIN * sizeof *all) &&
-                        is_poison((unsigned char *)(all + LSE_MARGIN + n), LSE_MARGIN * sizeof *all);
+        const bool ok =
+            is_poison((unsigned char *)all, LSE_MARGIN * sizeof *all) &&
+            is_poison((unsigned char *)(all + LSE_MARGIN + n), LSE_MARGIN * sizeof *all);
         free(all);
         if (!ok) {
             snprintf(why, why_bytes, "[%s]: bytes around lse were written", c->problem);

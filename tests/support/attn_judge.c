@@ -29,10 +29,10 @@ static float bias_of(const attn_case *c, int32_t b, int32_t h, int32_t i, int32_
     const clflash_host_mask *m = &c->bias;
     const clfi_attn *p = &c->p;
     const int64_t nh = m->extent[1] ? 1 : p->hq, nq = m->extent[2] ? 1 : p->sq;
-    const int64_t at = (((m->extent[0] ? 0 : b) * nh + (m->extent[1] ? 0 : h)) * nq +
-                        (m->extent[2] ? 0 : i)) *
-                           p->sk +
-                       j;
+    const int64_t at =
+        (((m->extent[0] ? 0 : b) * nh + (m->extent[1] ? 0 : h)) * nq + (m->extent[2] ? 0 : i)) *
+            p->sk +
+        j;
     return clfi_load(m->data, m->dtype, at);
 }
 
@@ -40,7 +40,8 @@ static float position(const attn_case *c, int32_t b, int32_t i, bool query)
 {
     const clfi_attn *p = &c->p;
     if (c->desc.mask.positions)
-        return (float)(query ? c->q_pos[(int64_t)b * p->sq + i] : c->kv_pos[(int64_t)b * p->sk + i]);
+        return (float)(query ? c->q_pos[(int64_t)b * p->sq + i]
+                             : c->kv_pos[(int64_t)b * p->sk + i]);
     return (float)(query ? i + p->q_pos0 : i);
 }
 
@@ -125,15 +126,16 @@ static bool judge_o(const attn_case *c, const errors *e, char *why, size_t why_b
     const double limit = 2 * e->base_max + 2 * unit;
     const double factor = p->dtype == CLFLASH_F32 ? 10 : 1.1;
     if (!(e->max <= limit)) {
-        snprintf(why, why_bytes,
-                 "[%s] seed %u: o[b %d, h %d, i %d, d %d] is %.9g, should be %.9g: error %.3g > %.3g",
-                 c->problem, c->seed, e->at[0], e->at[1], e->at[2], e->at[3], e->got, e->want, e->max,
-                 limit);
+        snprintf(
+            why, why_bytes,
+            "[%s] seed %u: o[b %d, h %d, i %d, d %d] is %.9g, should be %.9g: error %.3g > %.3g",
+            c->problem, c->seed, e->at[0], e->at[1], e->at[2], e->at[3], e->got, e->want, e->max,
+            limit);
         return false;
     }
     if (e->n >= 256 && !(e->sum <= factor * e->base_sum + 0.25 * unit * (double)e->n)) {
-        snprintf(why, why_bytes, "[%s] seed %u: mean error %.3g, the baseline's is %.3g", c->problem,
-                 c->seed, e->sum / (double)e->n, e->base_sum / (double)e->n);
+        snprintf(why, why_bytes, "[%s] seed %u: mean error %.3g, the baseline's is %.3g",
+                 c->problem, c->seed, e->sum / (double)e->n, e->base_sum / (double)e->n);
         return false;
     }
     if (p->dtype == CLFLASH_F32 && !(e->square <= 1e-10 * e->gold_square)) {
@@ -148,8 +150,9 @@ static bool judge_lse(const attn_case *c, const double *gold, char *why, size_t 
 {
     const int64_t n = (int64_t)c->p.b * c->p.hq * c->p.sq;
     for (int64_t i = 0; i < n; i++) {
-        const bool equal = isinf(gold[i]) ? c->lse[i] == gold[i]
-                                          : fabs(c->lse[i] - gold[i]) <= 2e-4 + 1e-6 * fabs(gold[i]);
+        const bool equal = isinf(gold[i])
+                               ? c->lse[i] == gold[i]
+                               : fabs(c->lse[i] - gold[i]) <= 2e-4 + 1e-6 * fabs(gold[i]);
         if (!equal && !(isnan(gold[i]) && isnan(c->lse[i]))) {
             snprintf(why, why_bytes, "[%s] seed %u: lse[%lld] is %.7g, should be %.7g", c->problem,
                      c->seed, (long long)i, (double)c->lse[i], gold[i]);
@@ -179,8 +182,7 @@ bool attn_case_judge(const attn_case *c, const attn_way *way, char *why, size_t 
                     add_error(&e, c, b, h, i, d,
                               gold[(((int64_t)b * p->sq + i) * p->hq + h) * p->dv + d], row[d]);
             }
-    ok = ok && judge_o(c, &e, why, why_bytes) &&
-         (way->no_lse || judge_lse(c, lse, why, why_bytes));
+    ok = ok && judge_o(c, &e, why, why_bytes) && (way->no_lse || judge_lse(c, lse, why, why_bytes));
     free(gold);
     free(lse);
     free(s);
