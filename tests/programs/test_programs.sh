@@ -120,7 +120,9 @@ grep -q "</svg>" "$work/b.svg"
 result "bench --svg is written" $?
 expect 0 "bench --no-check beside standard attention" "$bin/clflash_bench" "$small" \
     --seconds 0.05 --no-check --json -
-says "bench prints the ratio" "the speed of standard attention" out
+says "bench prints the ratio" "the speed of standard attention" err
+"$json_check" results.0.standard.device_ms <"$work/out" 2>>"$work/err"
+result "bench --json - gives JSON and nothing else" $?
 
 # clflash_tune
 expect 0 "tune" "$bin/clflash_tune" "$small" --seconds 1 --file "$work/tuned.txt"
