@@ -218,7 +218,7 @@ static bool run_methods(work *w)
             standard.time = NULL;
         }
         time_both(w, &flash, standard.time ? &standard : NULL);
-        ok = flash.side->ran;
+        ok = flash.side->ran && !(standard.side->checked && !standard.side->check.ok);
     }
     clFinish(w->m->dev->queue);
     close_method(&flash);
