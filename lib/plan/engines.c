@@ -5,6 +5,7 @@
 #define ENGINES(X)                                                                                 \
     X(clfi_engine_attn_fwd_vector_few)                                                             \
     X(clfi_engine_attn_fwd_vector)                                                                 \
+    X(clfi_engine_attn_fwd_simt)                                                                   \
     X(clfi_engine_attn_fwd_standard)
 
 #define DECLARE(engine) extern const clfi_engine engine;

@@ -41,6 +41,8 @@ static const factor variant[] = {
       "bias=3 bool=5 len=0"}},
     {{"nolse=0", "nolse=1"}},
     {{"mask=0", "mask=1"}},
+    {{"ws=0", "ws=1", "ws=2"}},
+    {{"queue=0", "queue=1"}},
 };
 enum {
     N_PROBLEM = sizeof problem / sizeof problem[0],

@@ -48,6 +48,8 @@ typedef struct clft_variant {
     int32_t boolean;   /* bits 1, 2, 4 as in bias */
     int32_t no_lse;    /* 1: LSE not asked for */
     int32_t mask;      /* 1: block mask built beforehand and handed over */
+    int32_t workspace; /* 1: the caller's own, at an offset; 2: at most 1 MiB may be used */
+    int32_t queue;     /* 1: out-of-order, held back by a user event */
     int32_t seed;
 } clft_variant;
 

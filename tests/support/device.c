@@ -122,6 +122,8 @@ void clft_upload_free(clft_upload *u)
     for (int i = 0; i < CLFT_N_ARRAYS; i++)
         if (u->mem[i])
             clReleaseMemObject(u->mem[i]);
+    if (u->workspace)
+        clReleaseMemObject(u->workspace);
     *u = (clft_upload){0};
 }
 
@@ -156,7 +158,9 @@ clflash_plan *clft_plan(const clft_session *s, const clft_case *c, const char *e
     clflash_plan *plan = NULL;
     clflash_attn_desc desc = c->p.desc;
     snprintf(desc.choice.engine, sizeof desc.choice.engine, "%s", engine);
-    const clflash_status status = clflash_attn_fwd_plan(&plan, s->ctx, &desc, NULL);
+    const clflash_plan_params params = {.max_workspace_bytes =
+                                            c->variant.workspace == 2 ? 1 << 20 : 0};
+    const clflash_status status = clflash_attn_fwd_plan(&plan, s->ctx, &desc, &params);
     if (status == CLFLASH_OK)
         return plan;
     clflash_context_last_error(s->ctx, why, why_bytes);
@@ -172,27 +176,63 @@ static void call_failed(const clft_session *s, const clft_case *c, clflash_statu
                   clflash_context_last_error(s->ctx, text, sizeof text));
 }
 
-void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
-                  clft_upload *u, cl_command_queue queue)
+/* INVALID_ARGUMENT: the engine has no use for a block mask (standard attention). */
+static void make_mask(const clft_session *s, const clft_case *c, const clflash_plan *plan,
+                      clft_upload *u, cl_command_queue queue, cl_event *built)
 {
-    cl_event built = NULL;
-    if (c->variant.mask && c->p.blocks && !u->mask) {
-        /* INVALID_ARGUMENT: the engine has no use for one (standard attention) */
-        const clflash_status status = clflash_block_mask_create(&u->mask, plan);
-        ck_assert(status == CLFLASH_OK || status == CLFLASH_INVALID_ARGUMENT);
-        if (u->mask)
-            call_failed(s, c,
-                        clflash_block_mask_build(u->mask, queue, &u->args.arrays, 0, NULL, &built));
-    }
+    if (!c->variant.mask || !c->p.blocks || u->mask)
+        return;
+    const clflash_status status = clflash_block_mask_create(&u->mask, plan);
+    ck_assert(status == CLFLASH_OK || status == CLFLASH_INVALID_ARGUMENT);
+    if (status != CLFLASH_OK)
+        return;
+    call_failed(s, c, clflash_block_mask_build(u->mask, queue, &u->args.arrays, 0, NULL, built));
     u->args.block_mask = u->mask;
-    cl_event done = NULL;
-    call_failed(
-        s, c, clflash_attn_fwd(plan, queue, &u->args, built ? 1 : 0, built ? &built : NULL, &done));
+}
+
+static void make_workspace(const clft_session *s, const clft_case *c, const clflash_plan *plan,
+                           clft_upload *u)
+{
+    const int64_t bytes = clflash_plan_workspace_bytes(plan), offset = 4096;
+    cl_int status;
+    if (c->variant.workspace != 1 || bytes == 0 || u->workspace)
+        return;
+    u->workspace = clCreateBuffer(clflash_context_cl(s->ctx), CL_MEM_READ_WRITE,
+                                  (size_t)(bytes + offset), NULL, &status);
+    require(status, "a workspace");
+    u->args.workspace = (clflash_buffer){u->workspace, offset};
+}
+
+void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
+                  clft_upload *u)
+{
+    cl_event wait[2] = {NULL, NULL}, done = NULL;
+    cl_uint n = 0;
+    cl_int status = CL_SUCCESS;
+    const bool out_of_order = c->variant.queue == 1 && s->out_of_order;
+    const cl_command_queue queue = out_of_order ? s->out_of_order : s->in_order;
+    make_workspace(s, c, plan, u);
+    make_mask(s, c, plan, u, queue, &wait[0]);
+    n += wait[0] != NULL;
+    if (out_of_order) {
+        wait[n++] = clCreateUserEvent(clflash_context_cl(s->ctx), &status);
+        require(status, "a user event");
+    }
+    call_failed(s, c, clflash_attn_fwd(plan, queue, &u->args, n, n ? wait : NULL, &done));
     ck_assert_ptr_nonnull(done);
+    if (out_of_order) {
+        cl_int state;
+        require(clFlush(queue), "flush");
+        require(clGetEventInfo(done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL),
+                "an event's state");
+        ck_assert_msg(state > CL_COMPLETE || c->p.b == 0 || c->p.sq == 0,
+                      "%s: complete before its wait list", c->name);
+        require(clSetUserEventStatus(wait[n - 1], CL_COMPLETE), "releasing the call");
+    }
     require(clWaitForEvents(1, &done), "waiting for the result");
     clReleaseEvent(done);
-    if (built)
-        clReleaseEvent(built);
+    while (n > 0)
+        clReleaseEvent(wait[--n]);
 }
 
 bool clft_run(clft_case *c, const char *engine)
@@ -207,7 +247,7 @@ bool clft_run(clft_case *c, const char *engine)
         return false;
     }
     clft_upload_make(&u, s, c);
-    clft_execute(s, c, plan, &u, s->in_order);
+    clft_execute(s, c, plan, &u);
     clft_download(&u, s, c);
     clft_upload_free(&u);
     clflash_plan_destroy(&plan);

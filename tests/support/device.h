@@ -19,7 +19,7 @@ const char *clft_engine(int index);
 
 /* The case's images in buffers of their own. */
 typedef struct clft_upload {
-    cl_mem mem[CLFT_N_ARRAYS];
+    cl_mem mem[CLFT_N_ARRAYS], workspace;
     clflash_attn_fwd_args args;
     clflash_block_mask *mask;
 } clft_upload;
@@ -34,9 +34,9 @@ void clft_repoison(const clft_upload *u, const clft_session *s, const clft_case 
  * any other failure fails the test. */
 clflash_plan *clft_plan(const clft_session *s, const clft_case *c, const char *engine, char *why,
                         size_t why_bytes);
-/* One forward on the queue, finished on return; fails the test on an error. */
+/* One forward, finished on return, as the variant says; fails the test on an error. */
 void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
-                  clft_upload *u, cl_command_queue queue);
+                  clft_upload *u);
 
 /* All of it: upload, plan, run, download. false where the engine cannot. */
 bool clft_run(clft_case *c, const char *engine);
