@@ -36,10 +36,10 @@ static selection pick(clflash_context *ctx, const char *problem, bool file_only)
 }
 
 static void store_row(clflash_context *ctx, const char *problem, const char *engine,
-                      const char *row, float ms)
+                      const char *row, clfi_verdict verdict, float ms)
 {
     const clfi_attn p = resolved(problem);
-    clfi_tune_entry e = {.verdict = CLFI_OK, .ms = ms};
+    clfi_tune_entry e = {.verdict = verdict, .ms = ms};
     clfi_tune_key(&p, e.key, sizeof e.key);
     snprintf(e.engine, sizeof e.engine, "%s", engine);
     snprintf(e.row, sizeof e.row, "%s", row);
@@ -94,13 +94,19 @@ START_TEST(the_tuning_file_comes_before_tables)
     const char *engine = before.c[0].engine->name;
     ck_assert_int_eq(pick(ctx, PROBLEM, true).status, CLFLASH_NOT_CACHED);
     clfi_row_print(before.c[0].engine, &before.c[0].row, row, sizeof row);
-    store_row(ctx, PROBLEM, engine, row, 2);
+    store_row(ctx, PROBLEM, engine, row, CLFI_OK, 2);
     clfi_row_print(before.c[0].engine, &other, row, sizeof row);
-    store_row(ctx, PROBLEM, engine, row, 1);
+    store_row(ctx, PROBLEM, engine, row, CLFI_OK, 1);
     const selection after = pick(ctx, PROBLEM, false), cached = pick(ctx, PROBLEM, true);
     ck_assert_str_eq(after.c[0].origin, "tuning file");
     ck_assert_mem_eq(&after.c[0].row, &other, sizeof other);
     ck_assert(cached.n == 1 && !strcmp(cached.c[0].origin, "tuning file"));
+    /* The winner of a search stays, whatever a single time says. */
+    clfi_row_print(before.c[0].engine, &before.c[0].row, row, sizeof row);
+    store_row(ctx, PROBLEM, engine, row, CLFI_BEST, 3);
+    ck_assert_mem_eq(&pick(ctx, PROBLEM, false).c[0].row, &before.c[0].row, sizeof other);
+    store_row(ctx, PROBLEM, engine, row, CLFI_WRONG, 0);
+    ck_assert_mem_eq(&pick(ctx, PROBLEM, false).c[0].row, &other, sizeof other);
     /* 1023 queries share the row, 2000 do not. */
     ck_assert_str_eq(pick(ctx, "fwd f32 hq8 sq1023 d64", false).c[0].origin, "tuning file");
     ck_assert_str_ne(pick(ctx, "fwd f32 hq8 sq2000 d64", false).c[0].origin, "tuning file");
@@ -115,12 +121,12 @@ START_TEST(rows_that_do_not_fit_do_not_serve)
     const selection before = pick(ctx, PROBLEM, false);
     const clfi_engine *e = before.c[0].engine;
     char row[256] = "T_NOPE=1";
-    store_row(ctx, PROBLEM, e->name, row, 1e-6f);
-    store_row(ctx, PROBLEM, "no_such_engine", row, 1e-6f);
+    store_row(ctx, PROBLEM, e->name, row, CLFI_OK, 1e-6f);
+    store_row(ctx, PROBLEM, "no_such_engine", row, CLFI_OK, 1e-6f);
     clfi_row huge = before.c[0].row; /* a value that is no candidate */
     huge.v[0] = 1 << 20;
     clfi_row_print(e, &huge, row, sizeof row);
-    store_row(ctx, PROBLEM, e->name, row, 1e-6f);
+    store_row(ctx, PROBLEM, e->name, row, CLFI_OK, 1e-6f);
     const selection after = pick(ctx, PROBLEM, false);
     ck_assert(after.n == before.n && after.c[0].engine == e);
     ck_assert_mem_eq(&after.c[0].row, &before.c[0].row, sizeof huge);
@@ -197,11 +203,11 @@ START_TEST(the_fastest_measured_engine_goes_first)
     }
     const clfi_candidate *first = &before.c[0], *second = &before.c[1];
     clfi_row_print(second->engine, &second->row, row, sizeof row);
-    store_row(ctx, PROBLEM, second->engine->name, row, 5);
+    store_row(ctx, PROBLEM, second->engine->name, row, CLFI_OK, 5);
     /* One row of the slower engine says nothing about the first. */
     ck_assert_ptr_eq(pick(ctx, PROBLEM, false).c[0].engine, first->engine);
     clfi_row_print(first->engine, &first->row, row, sizeof row);
-    store_row(ctx, PROBLEM, first->engine->name, row, 10);
+    store_row(ctx, PROBLEM, first->engine->name, row, CLFI_OK, 10);
     const selection after = pick(ctx, PROBLEM, false);
     ck_assert_ptr_eq(after.c[0].engine, second->engine);
     ck_assert_ptr_eq(after.c[1].engine, first->engine);

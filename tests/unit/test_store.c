@@ -215,6 +215,24 @@ START_TEST(a_full_table_forgets_the_oldest)
 }
 END_TEST
 
+START_TEST(there_is_one_best_per_key_and_engine)
+{
+    clfi_table t = {0}, file = {0};
+    clfi_tune_entry first = entry(KEY, "simt", "T_A=1", 3), second = entry(KEY, "simt", "T_A=2", 4);
+    first.verdict = second.verdict = CLFI_BEST;
+    second.fresh = true;
+    put(&t, first);
+    put(&t, second);
+    ck_assert_int_eq(clfi_table_find(&t, KEY, "simt", "T_A=1")->verdict, CLFI_OK);
+    put(&file, first); /* another process's older winner does not unseat ours */
+    ck_assert_int_eq(clfi_table_merge(&t, &file, NULL), CLFLASH_OK);
+    ck_assert_int_eq(clfi_table_find(&t, KEY, "simt", "T_A=1")->verdict, CLFI_OK);
+    ck_assert_int_eq(clfi_table_find(&t, KEY, "simt", "T_A=2")->verdict, CLFI_BEST);
+    clfi_table_clear(&t);
+    clfi_table_clear(&file);
+}
+END_TEST
+
 /* ---- on disk ---- */
 
 static char folder[256], path[512];
@@ -389,6 +407,7 @@ int main(void)
     tcase_add_test(text, device_names_cannot_break_the_header);
     tcase_add_test(text, a_full_table_forgets_the_oldest);
     tcase_add_test(text, keys_round_lengths_up);
+    tcase_add_test(text, there_is_one_best_per_key_and_engine);
     tcase_add_checked_fixture(disk, disk_setup, disk_teardown);
     tcase_add_test(disk, measurements_survive_the_process);
     tcase_add_test(disk, two_processes_keep_each_others_rows);
