@@ -35,6 +35,7 @@
 #define VEC_ROW(n) ((n) % 32 == 0 ? (n) + 16 : (n))
 
 #define VEC_TESTS (P_BAND || P_SEG || P_BOOL)      /* elements may need a test */
+#define VEC_MASKS (VEC_TESTS || P_BIAS)             /* keys may be masked: a bias of -inf masks */
 #define VEC_BY_ARRAY (P_SEG || (P_BAND && P_POS))  /* visibility is known from arrays only */
 #define VEC_Q_ARRAYS (P_SEG || P_POS)
 
@@ -347,7 +348,7 @@ CLF_INLINE void weighted_sum(vec_work w, vec_row first, long stride, int g, int 
     }
 }
 
-#if VEC_TESTS
+#if VEC_MASKS
 /* The same where V holds NaN or infinity and some keys are masked: 0 * NaN is NaN. */
 CLF_INLINE void weighted_sum_careful(vec_work w, vec_row first, long stride, int g, int n,
                                      const clf_vf *c)
@@ -395,8 +396,8 @@ CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args 
     CLF_UNROLL for (int v = 0; v < T_NV; v++) mx[v] = w.m[g * T_NV + v];
     scores(w, k, r, a, g, CLF_MASK_ARGS mx);
     vec_row first = k.v + (r.x - k.j0) * k.v_stride;
-#if VEC_TESTS
-    if ((r.x < r.fx || r.fy < r.y) && any_non_finite(k, non_finite)) {
+#if VEC_MASKS
+    if ((P_BIAS || r.x < r.fx || r.fy < r.y) && any_non_finite(k, non_finite)) {
         weights(w, g, n, true, mx, c);
         weighted_sum_careful(w, first, k.v_stride, g, n, c);
         return;

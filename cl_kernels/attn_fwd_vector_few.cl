@@ -27,6 +27,7 @@
 #define FEW_DVW ((P_DV + T_W - 1) / T_W)  /* vectors of a row of v */
 #define FEW_DT (T_W / 4)                  /* vectors of v in a register tile */
 #define FEW_TESTS (P_BAND || P_SEG || P_BOOL)
+#define FEW_MASKS (FEW_TESTS || P_BIAS) /* a bias of -inf masks */
 
 /* What one work-group works on. */
 typedef struct few_work {
@@ -218,7 +219,7 @@ CLF_INLINE void few_weighted_sum(few_work w, __global const clf_t *v, long strid
     }
 }
 
-#if FEW_TESTS
+#if FEW_MASKS
 /* The same where V holds NaN or infinity: masked keys are left out, not multiplied by 0. */
 CLF_INLINE void few_weighted_sum_careful(few_work w, __global const clf_t *v, long stride, int n,
                                          const float *c)
@@ -339,7 +340,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
             few_mask(w, a, j0, n, tested, CLF_MASK_ARGS 0);
         __global const clf_t *rows = v + j0 * a.v_ss;
         float c[T_ROWS];
-#if FEW_TESTS
+#if FEW_MASKS
         if (tested && few_non_finite(rows, a.v_ss, n)) {
             for (int r = 0; r < T_ROWS; r++)
                 c[r] = few_weights(w, r, n, true);
