@@ -2,8 +2,10 @@
 # install.sh ROOT BUILD -- installs into a scratch prefix and uses the library as strangers
 # do: pkg-config in C11 and C++17, shared and static, CMake, a Meson subproject, README's
 # example.
+# shellcheck disable=SC2317 # functions are called through check
 set -eu
 root=$1 build=$2
+# shellcheck source=tests/style/tap.sh
 . "$root/tests/style/tap.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,7 +1,9 @@
 #!/bin/sh
 # headers.sh ROOT -- each public header alone compiles in C11 and C++17 without a warning.
+# shellcheck disable=SC2317 # functions are called through check
 set -eu
 cd "$1"
+# shellcheck source=tests/style/tap.sh
 . tests/style/tap.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

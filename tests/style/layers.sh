@@ -1,8 +1,10 @@
 #!/bin/sh
 # layers.sh ROOT -- the include law of docs/architecture.md: arrows point down only, OpenCL
 # and CLBlast are called under host/ only, the programs see public headers only.
+# shellcheck disable=SC2317 # functions are called through check
 set -eu
 cd "$1"
+# shellcheck source=tests/style/tap.sh
 . tests/style/tap.sh
 
 # FOLDER ALLOWED...: quoted includes of the folder name one of the allowed prefixes.
@@ -18,8 +20,8 @@ check 'lib/ref includes lib/base, lib/ref' includes_only lib/ref lib/base/ lib/r
 check 'host includes lib/base, host and the embedded kernels' \
     includes_only host lib/base/ host/ cl_kernels/
 check 'lib/plan includes lib/base, lib/plan' includes_only lib/plan lib/base/ lib/plan/
-check 'lib/tune includes lib/{base,ref,plan,tune} and the context' \
-    includes_only lib/tune lib/base/ lib/ref/ lib/plan/ lib/tune/ host/context.h
+check 'lib/tune includes lib/{base,ref,plan,tune}, the context, the embedded kernels' \
+    includes_only lib/tune lib/base/ lib/ref/ lib/plan/ lib/tune/ host/context.h host/embedded.h
 check 'lib/ops includes lib, host, attn_args.h' \
     includes_only lib/ops lib/ host/ cl_kernels/attn_args.h
 check 'bench includes its own and public headers' includes_only bench bench/

@@ -1,16 +1,17 @@
+# shellcheck shell=sh
 # tap.sh -- sourced by the test scripts: `check NAME COMMAND...` is one TAP test, whose
 # output is shown where it fails; `finish` ends the script.
 n=0 bad=0
 
 check() {
-    name=$1
+    tap_name=$1
     shift
     n=$((n + 1))
     if said=$("$@" 2>&1); then
-        echo "ok $n - $name"
+        echo "ok $n - $tap_name"
     else
         bad=$((bad + 1))
-        echo "not ok $n - $name"
+        echo "not ok $n - $tap_name"
         printf '%s\n' "$said" | head -n 60 | sed 's/^/# /'
     fi
 }
