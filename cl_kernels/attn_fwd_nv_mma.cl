@@ -47,7 +47,8 @@
 #define MMA_K_BYTES (T_BN * MMA_K_ROW)
 #define MMA_STAGE_BYTES (MMA_K_BYTES + T_BN * MMA_V_ROW)
 
-#define MMA_TESTS (P_BAND || P_SEG || P_BOOL) /* elements may need a test beside the length */
+/* Whether rows of a block may see different keys. A bias of -INFINITY masks, in any block. */
+#define MMA_UNEVEN (P_BAND || P_SEG || P_BOOL || P_BIAS)
 #define MMA_RISE 8.0f                         /* log2 of what a maximum may lag behind */
 
 /* What a warp knows of its place. */
@@ -102,8 +103,9 @@ CLF_INLINE void mma_terms(float s[MMA_MT][MMA_NT][4], clf_attn_args a, mma_place
                 x = clf_bias(a, bias,
                              a.bias_off + w.b * a.bias_sb + w.h * a.bias_sh + r * a.bias_ss + n);
 #endif
-                s[i][t][e] =
+                const float y =
                     clf_score(a, s[i][t][e] * a.scale, CLF_Q_POS(w.b, r), kv_position, slope, x);
+                s[i][t][e] = x == -INFINITY ? x : y; /* though the key may be NaN */
             }
         }
     }
@@ -225,7 +227,7 @@ CLF_INLINE void mma_values(float o[MMA_MT][MMA_OT][4], float s[MMA_MT][MMA_NT][4
     }
 }
 
-#if MMA_TESTS
+#if MMA_UNEVEN
 /* Whether some of the block's values is not finite: each warp looks at the whole tile. */
 CLF_INLINE bool mma_not_finite(uint v_tile, uint lane)
 {
@@ -498,8 +500,8 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
                 mma_mask(s, a, w, j0, CLF_MASK_ARGS 0);
             mma_raise(s, acc, m, l, c);
             const uint v_at = v_tile + nv_lane_v(lane, MMA_V_ROW);
-#if MMA_TESTS
-            if (kind[0] == CLF_MIXED_BLOCK && mma_not_finite(v_tile, lane)) {
+#if MMA_UNEVEN
+            if ((P_BIAS || kind[0] == CLF_MIXED_BLOCK) && mma_not_finite(v_tile, lane)) {
                 mma_values(acc, s, m, l, c, v_at, true);
                 mma_add_not_finite(acc, s, v_tile, lane);
             } else
