@@ -27,6 +27,7 @@
 #define FEW_DVW ((P_DV + T_W - 1) / T_W)  /* vectors of a row of v */
 #define FEW_DT (T_W / 4)                  /* vectors of v in a register tile */
 #define FEW_TESTS (P_BAND || P_SEG || P_BOOL)
+#define FEW_MASKS (FEW_TESTS || P_BIAS) /* a bias of -inf masks */
 
 /* What one work-group works on. */
 typedef struct few_work {
@@ -46,17 +47,6 @@ CLF_INLINE int few_query(few_work w, clf_attn_args a, int r)
 CLF_INLINE int few_head(few_work w, clf_attn_args a, int r)
 {
     return w.hk * a.group + min(w.r0 + r, w.r0 + w.n_rows - 1) % a.group;
-}
-
-/* Vector c of a row of n elements, zeros past its end. */
-CLF_INLINE clf_vf few_read(__global const clf_t *row, int c, int n)
-{
-    if ((c + 1) * T_W <= n)
-        return vec_read(row + c * T_W);
-    float t[T_W];
-    for (int i = 0; i < T_W; i++)
-        t[i] = c * T_W + i < n ? CLF_LOAD(row + c * T_W + i) : 0.0f;
-    return VEC_LOAD(t);
 }
 
 /* Lane i of the result is the sum over the lanes of acc[i]; acc is overwritten. */
@@ -84,7 +74,7 @@ CLF_INLINE void few_dots(few_work w, __global const clf_t *k, long stride, int n
                 clf_vf x[FEW_RT];
                 CLF_UNROLL for (int i = 0; i < FEW_RT; i++) x[i] = w.q[(r + i) * FEW_DW + c];
                 CLF_UNROLL for (int u = 0; u < FEW_KT; u++) {
-                    const clf_vf y = few_read(row[u], c, P_D);
+                    const clf_vf y = vec_read_row(row[u], c, P_D);
                     CLF_UNROLL for (int i = 0; i < FEW_RT; i++)
                         acc[i * FEW_KT + u] = fma(x[i], y, acc[i * FEW_KT + u]);
                 }
@@ -213,7 +203,7 @@ CLF_INLINE void few_weighted_sum(few_work w, __global const clf_t *v, long strid
             CLF_UNROLL_N(2) for (int j = 0; j < n; j++, row += stride) {
                 clf_vf x[FEW_DT];
                 CLF_UNROLL for (int u = 0; u < FEW_DT; u++)
-                    x[u] = few_read(row, min(d + u, FEW_DVW - 1), P_DV);
+                    x[u] = vec_read_row(row, min(d + u, FEW_DVW - 1), P_DV);
                 CLF_UNROLL for (int i = 0; i < FEW_RT; i++) {
                     const clf_vf y = (clf_vf)(p[i * T_BKV + j]);
                     CLF_UNROLL for (int u = 0; u < FEW_DT; u++)
@@ -229,7 +219,7 @@ CLF_INLINE void few_weighted_sum(few_work w, __global const clf_t *v, long strid
     }
 }
 
-#if FEW_TESTS
+#if FEW_MASKS
 /* The same where V holds NaN or infinity: masked keys are left out, not multiplied by 0. */
 CLF_INLINE void few_weighted_sum_careful(few_work w, __global const clf_t *v, long stride, int n,
                                          const float *c)
@@ -240,7 +230,7 @@ CLF_INLINE void few_weighted_sum_careful(few_work w, __global const clf_t *v, lo
             clf_vf acc = w.o[r * FEW_DVW + d] * c[r];
             for (int j = 0; j < n; j++)
                 if (!(p[j] < 0.0f))
-                    acc = fma((clf_vf)(p[j]), few_read(v + j * stride, d, P_DV), acc);
+                    acc = fma((clf_vf)(p[j]), vec_read_row(v + j * stride, d, P_DV), acc);
             w.o[r * FEW_DVW + d] = acc;
         }
     }
@@ -251,7 +241,7 @@ CLF_INLINE bool few_non_finite(__global const clf_t *v, long stride, int n)
     clf_vi bad = (clf_vi)(0);
     for (int j = 0; j < n; j++)
         for (int d = 0; d < FEW_DVW; d++)
-            bad |= !isfinite(few_read(v + j * stride, d, P_DV));
+            bad |= !isfinite(vec_read_row(v + j * stride, d, P_DV));
     return any(bad);
 }
 #endif
@@ -263,7 +253,7 @@ CLF_INLINE void few_load(few_work w, clf_attn_args a, __global const clf_t *q)
         __global const clf_t *row =
             q + a.q_off + w.b * a.q_sb + few_head(w, a, r) * a.q_sh + few_query(w, a, r) * a.q_ss;
         for (int c = 0; c < FEW_DW; c++)
-            w.q[r * FEW_DW + c] = few_read(row, c, P_D) * scale;
+            w.q[r * FEW_DW + c] = vec_read_row(row, c, P_D) * scale;
     }
 }
 
@@ -348,7 +338,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
             few_mask(w, a, j0, n, tested, CLF_MASK_ARGS 0);
         __global const clf_t *rows = v + j0 * a.v_ss;
         float c[T_ROWS];
-#if FEW_TESTS
+#if FEW_MASKS
         if (tested && few_non_finite(rows, a.v_ss, n)) {
             for (int r = 0; r < T_ROWS; r++)
                 c[r] = few_weights(w, r, n, true);

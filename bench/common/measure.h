@@ -15,7 +15,7 @@ typedef struct measure_options {
 /* One way of computing the problem. */
 typedef struct measure_side {
     bool ran;
-    char note[192]; /* why not */
+    char note[640]; /* why not, on one line */
     clflash_plan_data info;
     timing_stats ms;
     double gflops, gbs;

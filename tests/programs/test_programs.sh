@@ -78,6 +78,9 @@ expect 0 "run reads uint16 as bf16" "$bin/clflash_run" "fwd bf16 hq2 sq64 d32" -
 expect 0 "run layout=bhsd" "$bin/clflash_run" "fwd f32 hq2 sq48 d32 layout=bhsd" --out "$work/bhsd"
 grep -a -q "'shape': (1, 2, 48, 32)" "$work/bhsd/o.npy"
 result "run writes the layout's shape" $?
+# Large enough for CLBlast's indirect kernel, which forgot the offsets of its operands.
+expect 0 "run standard attention on 2048 tokens" "$bin/clflash_run" \
+    "fwd f32 hq1 sq2048 d64 algo=standard" --check
 
 expect 2 "run refuses a wrong shape" "$bin/clflash_run" "$small" --q "$work/a/lse.npy"
 says "run says the shapes" "found shape (1, 2, 64), expected (1, 64, 2, 32)" err

@@ -1,80 +1,116 @@
-/* pairwise.c -- greedy covering array (the idea of AETG: Cohen et al. 1997): of many random
- * candidate rows, keep the one that covers most pairs that are still missing. */
+/* pairwise.c -- a greedy generator of covering arrays: each new row is the best of some that
+ * are themselves grown greedily (as AETG does, Cohen et al. 1997). */
 #include "tests/support/pairwise.h"
 
-#include <stdbool.h>
+#include "tests/support/rng.h"
+
 #include <string.h>
 
-#define CANDIDATES 60
+#define CANDIDATES 30
 
 typedef struct cover {
-    bool done[PAIRWISE_MAX_FACTORS][PAIRWISE_MAX_FACTORS][PAIRWISE_MAX_LEVELS][PAIRWISE_MAX_LEVELS];
-    int missing;
+    const int *levels;
+    int n;
+    clft_rng rng;
+    /* open[f][a][g][b] for f < g: level a of f has not met level b of g */
+    uint8_t open[CLFT_MAX_FACTORS][CLFT_MAX_LEVELS][CLFT_MAX_FACTORS][CLFT_MAX_LEVELS];
 } cover;
 
-static int gain(const cover *c, const int *row, int n)
+static uint8_t *pair(cover *c, int f, int a, int g, int b)
 {
-    int new_pairs = 0;
-    for (int f = 0; f < n; f++)
-        for (int g = f + 1; g < n; g++)
-            new_pairs += !c->done[f][g][row[f]][row[g]];
-    return new_pairs;
+    return f < g ? &c->open[f][a][g][b] : &c->open[g][b][f][a];
 }
 
-static uint32_t next(uint32_t *state)
+/* Open pairs that level a of factor f closes with the factors already set. */
+static int gain(cover *c, const clft_row *row, const uint8_t *set, int f, int a)
 {
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
+    int n = 0;
+    for (int g = 0; g < c->n; g++)
+        if (g != f && set[g])
+            n += *pair(c, f, a, g, row->level[g]);
+    return n;
 }
 
-/* A row that starts with some missing pair, its other factors random. */
-static void draw(const cover *c, const int *levels, int n, uint32_t *state, int *row)
+/* Starts a row with some open pair, so that the last ones are found too. */
+static int start(cover *c, clft_row *row, uint8_t *set)
 {
-    for (int f = 0; f < n; f++)
-        row[f] = (int)(next(state) % (uint32_t)levels[f]);
-    const int start = (int)(next(state) % (uint32_t)n);
-    for (int i = 0; i < n; i++) {
-        const int f = (start + i) % n;
-        for (int g = f + 1; g < n; g++)
-            for (int a = 0; a < levels[f]; a++)
-                for (int b = 0; b < levels[g]; b++)
-                    if (!c->done[f][g][a][b]) {
-                        row[f] = a;
-                        row[g] = b;
-                        return;
+    const int first = clft_below(&c->rng, c->n);
+    for (int k = 0; k < c->n; k++)
+        for (int g = 0, f = (first + k) % c->n; g < c->n; g++)
+            for (int a = 0; f != g && a < c->levels[f]; a++)
+                for (int b = 0; b < c->levels[g]; b++)
+                    if (*pair(c, f, a, g, b)) {
+                        row->level[f] = (int8_t)a;
+                        row->level[g] = (int8_t)b;
+                        set[f] = set[g] = 1;
+                        return 1;
                     }
-    }
+    return 0;
 }
 
-int pairwise_rows(const int *levels, int n, uint32_t seed, int *rows, int max_rows)
+static int grow(cover *c, clft_row *row)
 {
-    static cover c; /* large; the generator is called once per program */
-    memset(&c, 0, sizeof c);
-    for (int f = 0; f < n; f++)
-        for (int g = f + 1; g < n; g++)
-            c.missing += levels[f] * levels[g];
-    int n_rows = 0;
-    while (c.missing > 0) {
-        if (n_rows == max_rows)
-            return -1;
-        int best[PAIRWISE_MAX_FACTORS] = {0}, best_gain = -1;
-        for (int k = 0; k < CANDIDATES; k++) {
-            int row[PAIRWISE_MAX_FACTORS];
-            draw(&c, levels, n, &seed, row);
-            const int g = gain(&c, row, n);
-            if (g > best_gain) {
-                best_gain = g;
-                memcpy(best, row, sizeof best);
+    int order[CLFT_MAX_FACTORS];
+    uint8_t set[CLFT_MAX_FACTORS] = {0};
+    int total = start(c, row, set);
+    for (int f = 0; f < c->n; f++) { /* a random order */
+        const int at = clft_below(&c->rng, f + 1);
+        order[f] = order[at];
+        order[at] = f;
+    }
+    for (int k = 0; k < c->n; k++) {
+        const int f = order[k], first = clft_below(&c->rng, c->levels[f]);
+        int best = -1;
+        if (set[f])
+            continue;
+        for (int l = 0; l < c->levels[f]; l++) {
+            const int a = (first + l) % c->levels[f], g = gain(c, row, set, f, a);
+            if (g > best) {
+                best = g;
+                row->level[f] = (int8_t)a;
             }
         }
-        for (int f = 0; f < n; f++)
-            for (int g = f + 1; g < n; g++)
-                if (!c.done[f][g][best[f]][best[g]]) {
-                    c.done[f][g][best[f]][best[g]] = true;
-                    c.missing--;
-                }
-        memcpy(rows + n_rows * n, best, (size_t)n * sizeof *best);
-        n_rows++;
+        total += best;
+        set[f] = 1;
     }
-    return n_rows;
+    return total;
+}
+
+static int close_pairs(cover *c, const clft_row *row)
+{
+    int closed = 0;
+    for (int f = 0; f < c->n; f++)
+        for (int g = f + 1; g < c->n; g++) {
+            uint8_t *open = pair(c, f, row->level[f], g, row->level[g]);
+            closed += *open;
+            *open = 0;
+        }
+    return closed;
+}
+
+int clft_pairwise(const int *levels, int n_factors, uint64_t seed, clft_row *rows, int max_rows,
+                  int *left)
+{
+    static cover c; /* large; tests are single-threaded here */
+    c = (cover){.levels = levels, .n = n_factors, .rng = {seed}};
+    int n = 0;
+    *left = 0;
+    for (int f = 0; f < n_factors; f++)
+        for (int g = f + 1; g < n_factors; g++)
+            for (int a = 0; a < levels[f]; a++)
+                for (int b = 0; b < levels[g]; b++, (*left)++)
+                    *pair(&c, f, a, g, b) = 1;
+    while (*left > 0 && n < max_rows) {
+        int best = -1;
+        for (int k = 0; k < CANDIDATES; k++) {
+            clft_row row = {{0}};
+            const int closes = grow(&c, &row);
+            if (closes > best) {
+                best = closes;
+                rows[n] = row;
+            }
+        }
+        *left -= close_pairs(&c, &rows[n++]);
+    }
+    return n;
 }

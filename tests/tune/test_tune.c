@@ -227,7 +227,7 @@ int main(void)
     Suite *suite = suite_create("tune");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, setup, teardown);
-    tcase_set_timeout(all, 300);
+    tcase_set_timeout(all, 600);
     tcase_add_test(all, a_planted_row_loses);
     tcase_add_test(all, a_stopped_search_keeps_what_it_measured);
     tcase_add_test(all, plans_in_three_rigors);

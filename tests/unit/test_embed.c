@@ -10,14 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[512];
 static char error[1400];
 static char *files[8];
 static int n_files;
 
 static void make_folder(void)
 {
-    strcpy(folder, "/tmp/clflash-embed-XXXXXX");
+    snprintf(folder, sizeof folder, "%s/clflash-embed-XXXXXX",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     n_files = 0;
 }
@@ -33,7 +34,7 @@ static void remove_folder(void)
 
 static void put(const char *name, const char *text)
 {
-    char path[128];
+    char path[600];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "wb");
     ck_assert_ptr_nonnull(file);
