@@ -100,6 +100,7 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
 {
     if (g->m == 0 || g->n == 0 || g->count == 0)
         return CLFLASH_OK;
+    CLF_REQUIRE(err, g->k > 0, CLFLASH_INTERNAL, "a matrix product over k = %lld", (long long)g->k);
     CLF_TRY(check_range(g, err));
     const int64_t align = ctx->profile.mem_align_bytes / (int64_t)sizeof(float);
     const bool aligned = align <= 1 || (g->a_offset % align == 0 && g->b_offset % align == 0 &&
