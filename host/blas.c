@@ -121,3 +121,15 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
     return clfi_fail(err, CLFLASH_BLAS, "CLBlast: code %d for %lld x %lld x %lld", (int)code,
                      (long long)g->m, (long long)g->n, (long long)g->k);
 }
+
+/* CLBlast keeps programs, and with them the OpenCL context, until the process ends: a
+ * borrowed context would never be freed. The cache is the process's: other contexts
+ * compile theirs again. */
+void clfi_blas_forget(clflash_context *ctx)
+{
+    if (!atomic_load(&ctx->blas_used))
+        return;
+    pthread_mutex_lock(&clblast_lock);
+    CLBlastClearCache();
+    pthread_mutex_unlock(&clblast_lock);
+}
