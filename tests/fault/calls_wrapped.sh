@@ -12,5 +12,5 @@ elif [ "$called" = "$listed" ]; then
     echo "ok 1 - calls_wrapped"
 else
     echo "not ok 1 - calls_wrapped"
-    printf 'called: %s\nlisted: %s\n' "$(echo $called)" "$(echo $listed)" | sed 's/^/# /'
+    printf 'called:\n%s\nlisted:\n%s\n' "$called" "$listed" | sed 's/^/# /'
 fi

@@ -5,6 +5,14 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* A test in a case of its own name, run for _i = 0 to n - 1: CK_RUN_CASE=name runs it alone. */
+#define clft_add(suite, name, n)                                                                   \
+    do {                                                                                           \
+        TCase *name##_case = tcase_create(#name);                                                  \
+        tcase_add_loop_test(name##_case, name, 0, n);                                              \
+        suite_add_tcase(suite, name##_case);                                                       \
+    } while (0)
+
 /* Without forks: an OpenCL context does not survive one. CK_ environment variables choose
  * the output, suites and cases as in every Check program. */
 static inline int clft_main(Suite *suite, void (*end)(void))
