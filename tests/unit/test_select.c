@@ -259,9 +259,10 @@ static bool reachable(const clfi_shipped *s, const clfi_engine *e)
     for (int type = CLFLASH_F32; type <= CLFLASH_BF16; type++)
         for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
             for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
-                if ((!s->d_max || dims[i] <= s->d_max) &&
-                    chosen(s, e, (clflash_dtype)type, lengths[l], dims[i]))
-                    return true;
+                for (int32_t heads = 1; heads <= 8; heads += 7)
+                    if ((!s->d_max || dims[i] <= s->d_max) &&
+                        chosen(s, e, (clflash_dtype)type, lengths[l], dims[i], heads))
+                        return true;
     return false;
 }
 
