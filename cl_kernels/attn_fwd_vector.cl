@@ -366,22 +366,30 @@ CLF_INLINE void weighted_sum_careful(vec_work w, vec_row first, long stride, int
     }
 }
 
-/* Whether V rows [x, y) of the block hold a NaN or an infinity. */
-CLF_INLINE bool any_non_finite(vec_block k, int x, int y)
+/* Whether V of the block holds a NaN or an infinity: looked for once, when the first group
+ * needs to know. */
+CLF_INLINE bool any_non_finite(vec_block k, int *known)
 {
-    int bad = 0;
-    for (int j = x; j < y; j++) {
-        vec_row row = k.v + (j - k.j0) * k.v_stride;
-        for (int d = 0; d < P_DV; d++)
-            bad |= !isfinite(VEC_AT(row + d));
+    const int exponent = 0x7f800000;
+    if (*known >= 0)
+        return *known;
+    clf_vi bad = (clf_vi)(0);
+    int tail = 0;
+    for (int j = 0; j < k.j1 - k.j0; j++) {
+        vec_row row = k.v + j * k.v_stride;
+        for (int d = 0; d + T_W <= P_DV; d += T_W)
+            bad |= (VEC_CAT(as_int)(VEC_LOAD(row + d)) & exponent) == (clf_vi)(exponent);
+        for (int d = P_DV / T_W * T_W; d < P_DV; d++)
+            tail |= (as_int(VEC_AT(row + d)) & exponent) == exponent;
     }
-    return bad != 0;
+    *known = any(bad) || tail;
+    return *known;
 }
 #endif
 
 /* One group of queries against keys r of a block. */
 CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args a, int g,
-                            CLF_MASK_PARAMS int unused)
+                            CLF_MASK_PARAMS int *non_finite)
 {
     clf_vf mx[T_NV], c[T_NV];
     const int n = r.y - r.x;
@@ -389,7 +397,7 @@ CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args 
     scores(w, k, r, a, g, CLF_MASK_ARGS mx);
     vec_row first = k.v + (r.x - k.j0) * k.v_stride;
 #if VEC_MASKS
-    if ((P_BIAS || r.x < r.fx || r.fy < r.y) && any_non_finite(k, r.x, r.y)) {
+    if ((P_BIAS || r.x < r.fx || r.fy < r.y) && any_non_finite(k, non_finite)) {
         weights(w, g, n, true, mx, c);
         weighted_sum_careful(w, first, k.v_stride, g, n, c);
         return;
@@ -468,7 +476,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
         vec_block kv;
         kv.j0 = j0;
         kv.j1 = min(j0 + T_BKV, last);
-        int kind = CLF_MIXED_BLOCK;
+        int kind = CLF_MIXED_BLOCK, non_finite = -1;
 #if P_BLOCKS
         kind = clf_block_kind(a, q_rec, clf_kv_block(a, blocks, w.b, j0 / T_BKV),
                               min(VEC_BQ, a.sq - w.i0), min(T_BKV, a.sk - j0));
@@ -500,7 +508,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
 #endif
             }
             if (r.x < r.y)
-                group_block(w, kv, r, a, g, CLF_MASK_ARGS 0);
+                group_block(w, kv, r, a, g, CLF_MASK_ARGS &non_finite);
         }
     }
     store(w, a, o, lse);

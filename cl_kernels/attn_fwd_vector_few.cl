@@ -238,10 +238,12 @@ CLF_INLINE void few_weighted_sum_careful(few_work w, __global const clf_t *v, lo
 
 CLF_INLINE bool few_non_finite(__global const clf_t *v, long stride, int n)
 {
+    const int exponent = 0x7f800000;
     clf_vi bad = (clf_vi)(0);
     for (int j = 0; j < n; j++)
         for (int d = 0; d < FEW_DVW; d++)
-            bad |= !isfinite(vec_read_row(v + j * stride, d, P_DV));
+            bad |= (VEC_CAT(as_int)(vec_read_row(v + j * stride, d, P_DV)) & exponent) ==
+                   (clf_vi)(exponent);
     return any(bad);
 }
 #endif

@@ -153,6 +153,8 @@ static clflash_status first_that_works(clflash_plan **out, clflash_context *ctx,
         status = try_candidate(out, ctx, p, &c[i], max_workspace, &reason);
         if (status == CLFLASH_OK)
             return CLFLASH_OK;
+        if (status == CLFLASH_OUT_OF_MEMORY) /* of the host: says nothing of the engine */
+            return clfi_fail(err, status, "%s", reason.text);
         clfi_strbuf_add(why, "%s: %.500s\n", c[i].engine->name, reason.text);
         if (i + 1 < n)
             clfi_log(ctx, CLFLASH_LOG_WARNING, "%s does not serve this plan, %s is next: %s",

@@ -342,7 +342,7 @@ static const scene scenes[] = {
     {"segments, out of order", SMALL " seg",               run_enqueue,    OUT_OF_ORDER, 0,  CL_OUT_OF_RESOURCES  },
     {"block mask",             SMALL " seg",               run_block_mask, 0,            0,  CL_OUT_OF_RESOURCES  },
     {"standard",               SMALL " algo=standard",     run_enqueue,    0,            0,  CL_OUT_OF_RESOURCES  },
-    {"standard, out of order", SMALL " seg algo=standard", run_enqueue,    OUT_OF_ORDER, 0,
+    {"standard, unordered",    SMALL " seg algo=standard", run_enqueue,    OUT_OF_ORDER, 0,
      CL_OUT_OF_RESOURCES                                                                                          },
  /* Its first calls: then the measurement itself, slow and always the same calls. */
     {"peak",                   SMALL,                      run_peak,       NO_RESULT,    36, CL_OUT_OF_RESOURCES  },

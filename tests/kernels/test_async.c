@@ -39,6 +39,7 @@ static const struct {
     {"fwd f16 b2 hq4 hk2 sq33 sk47 d16 causal window=9 pos alibi", "a block mask by position"},
     {"fwd bf16 b2 hq4 hk2 sq33 sk47 d16 seg algo=standard",        "many launches, CLBlast"  },
     {"fwd f32 hq2 sq33 sk0 d16 sink",                              "no key"                  },
+    {"fwd f32 b0 hq2 sq5 sk5 d16 causal seg",                      "no batch"                },
     {"fwd f32 hq2 sq0 sk5 d16",                                    "no query: only an event" },
 };
 #define N_PROBLEMS ((int)(sizeof problems / sizeof problems[0]))

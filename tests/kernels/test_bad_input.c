@@ -356,6 +356,63 @@ START_TEST(bad_plan_parameters_are_refused)
 }
 END_TEST
 
+/* ---- memory ---- */
+
+/* An allocator that fails at the nth request, and counts what is alive. */
+typedef struct heap {
+    int until_failure; /* negative: never */
+    int alive;
+} heap;
+
+static void *heap_alloc(void *user, size_t bytes)
+{
+    heap *h = user;
+    if (h->until_failure == 0)
+        return NULL;
+    h->until_failure -= h->until_failure > 0;
+    h->alive++;
+    return malloc(bytes);
+}
+
+static void heap_free(void *user, void *memory)
+{
+    heap *h = user;
+    h->alive -= memory != NULL;
+    free(memory);
+}
+
+/* The nth allocation fails, for every n: OUT_OF_MEMORY, no leak, and then it works. */
+START_TEST(host_memory_may_run_out)
+{
+    heap h = {.until_failure = -1};
+    const clflash_context_params params = {
+        .cache_dir = "", .allocator = {heap_alloc, heap_free, &h}
+    };
+    const desc d = {.q_heads = 1, .q_len = 4, .head_dim = 8, .mask = {.segments = true}};
+    const int32_t seg[4] = {0, 0, 1, 1};
+    const float x[32] = {1};
+    float o[32];
+    const clflash_attn_host_args on_host = {
+        .q = x, .k = x, .v = x, .o = o, .q_segments = seg, .kv_segments = seg};
+    clflash_context *own;
+    int n = 0;
+    for (clflash_status status = CLFLASH_OUT_OF_MEMORY; status != CLFLASH_OK; n++) {
+        h.until_failure = -1;
+        ck_assert_int_eq(clflash_context_create(&own, &params), CLFLASH_OK);
+        h.until_failure = n;
+        status = clflash_attn_fwd_host(own, &d, &on_host);
+        ck_assert_msg(status == CLFLASH_OK || status == CLFLASH_OUT_OF_MEMORY,
+                      "allocation %d: status %d", n, status);
+        h.until_failure = -1;
+        ck_assert_int_eq(clflash_attn_fwd_host(own, &d, &on_host), CLFLASH_OK);
+        clflash_context_destroy(&own);
+        ck_assert_msg(h.alive == 0, "allocation %d: %d leaked", n, h.alive);
+        ck_assert_int_lt(n, 200);
+    }
+    ck_assert_int_gt(n, 3);
+}
+END_TEST
+
 /* ---- views that look wrong and are right ---- */
 
 START_TEST(huge_strides_of_single_elements_are_right)
@@ -451,6 +508,7 @@ int main(void)
     tcase_add_loop_test(tcase, bad_descriptors_are_refused, 0,
                         (int)(sizeof descs / sizeof descs[0]));
     tcase_add_test(tcase, bad_plan_parameters_are_refused);
+    tcase_add_test(tcase, host_memory_may_run_out);
     tcase_add_test(tcase, huge_strides_of_single_elements_are_right);
     tcase_add_test(tcase, sub_buffers_are_resolved);
     tcase_add_test(tcase, interleaved_tensors_are_right);

@@ -218,38 +218,51 @@ END_TEST
 
 /* ---- shipped rows ---- */
 
-/* A device and a problem that the row is meant for. */
-static void meant_for(const clfi_shipped *s, clfi_profile *dev, char problem[128])
+/* A device that the row is meant for. */
+static clfi_profile meant_for(const clfi_shipped *s)
 {
-    *dev = s->nv_arch_min ? fake_gpu() : fake_cpu(s->vector_width ? s->vector_width : 8);
+    clfi_profile dev =
+        s->nv_arch_min ? fake_gpu() : fake_cpu(s->vector_width ? s->vector_width : 8);
     if (s->nv_arch_min)
-        dev->arch = s->nv_arch_min;
+        dev.arch = s->nv_arch_min;
     if (s->arch)
-        snprintf(dev->name, sizeof dev->name, "Device %s", s->arch);
-    const int32_t d = s->d_max && s->d_max <= 128 ? s->d_max : 64;
-    snprintf(problem, 128, "fwd f32 hq8 sq%d sk4096 d%d %s", s->sq_max ? s->sq_max : 4096, d,
-             s->blocks ? "seg" : "");
+        snprintf(dev.name, sizeof dev.name, "Device %s", s->arch);
+    return dev;
 }
 
-/* Finds itself for one of the dtypes and head dimensions that it is open to. */
+/* Whether the row is chosen for a problem of this dtype, length and head dimension, one
+ * head or eight. */
+static bool chosen(const clfi_shipped *s, const clfi_engine *e, clflash_dtype dtype, int32_t sq,
+                   int32_t d, int32_t heads)
+{
+    clfi_profile dev = meant_for(s);
+    clflash_attn_desc desc = {.dtype = dtype,
+                              .q_heads = heads,
+                              .q_len = s->sq_max ? s->sq_max : sq,
+                              .kv_len = 4096,
+                              .head_dim = d,
+                              .mask = {.segments = s->blocks != 0}};
+    clfi_attn p;
+    clfi_row row;
+    ck_assert_int_eq(clfi_attn_resolve(&p, &desc, NULL), CLFLASH_OK);
+    if (clfi_shipped_find(e, &p, &dev, &row) == s)
+        return true;
+    dev.local_bytes *= 4; /* PoCL on a machine with large caches */
+    return clfi_shipped_find(e, &p, &dev, &row) == s;
+}
+
+/* Finds itself for one of the dtypes, lengths, head dimensions that it is open to. */
 static bool reachable(const clfi_shipped *s, const clfi_engine *e)
 {
-    static const int32_t dims[] = {16, 32, 64, 80, 96, 128, 192, 256};
+    static const int32_t dims[] = {16, 32, 64, 80, 96, 128, 192, 256, 512};
+    static const int32_t lengths[] = {48, 160, 512, 4096};
     for (int type = CLFLASH_F32; type <= CLFLASH_BF16; type++)
-        for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
-            char text[128];
-            clfi_profile dev;
-            clfi_row row;
-            meant_for(s, &dev, text);
-            clfi_attn p = resolved(text);
-            p.desc.dtype = (clflash_dtype)type;
-            p.desc.head_dim = p.desc.value_dim = dims[i];
-            if (s->d_max && dims[i] > s->d_max)
-                continue;
-            ck_assert_int_eq(clfi_attn_resolve(&p, &p.desc, NULL), CLFLASH_OK);
-            if (clfi_shipped_find(e, &p, &dev, &row) == s)
-                return true;
-        }
+        for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
+            for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
+                for (int32_t heads = 1; heads <= 8; heads += 7)
+                    if ((!s->d_max || dims[i] <= s->d_max) &&
+                        chosen(s, e, (clflash_dtype)type, lengths[l], dims[i], heads))
+                        return true;
     return false;
 }
 
