@@ -22,6 +22,8 @@ static const struct {
     {"bool",  offsetof(clft_variant, boolean)  },
     {"nolse", offsetof(clft_variant, no_lse)   },
     {"mask",  offsetof(clft_variant, mask)     },
+    {"ws",    offsetof(clft_variant, workspace)},
+    {"queue", offsetof(clft_variant, queue)    },
     {"seed",  offsetof(clft_variant, seed)     },
 };
 #define N_WORDS (sizeof words / sizeof words[0])
