@@ -100,6 +100,7 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
 {
     if (g->m == 0 || g->n == 0 || g->count == 0)
         return CLFLASH_OK;
+    CLF_REQUIRE(err, g->k > 0, CLFLASH_INTERNAL, "a matrix product over k = %lld", (long long)g->k);
     CLF_TRY(check_range(g, err));
     const int64_t align = ctx->profile.mem_align_bytes / (int64_t)sizeof(float);
     const bool aligned = align <= 1 || (g->a_offset % align == 0 && g->b_offset % align == 0 &&
@@ -119,4 +120,16 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
         return clfi_cl_fail(err, code, "a CLBlast matrix product");
     return clfi_fail(err, CLFLASH_BLAS, "CLBlast: code %d for %lld x %lld x %lld", (int)code,
                      (long long)g->m, (long long)g->n, (long long)g->k);
+}
+
+/* CLBlast keeps programs, and with them the OpenCL context, until the process ends: a
+ * borrowed context would never be freed. The cache is the process's: other contexts
+ * compile theirs again. */
+void clfi_blas_forget(clflash_context *ctx)
+{
+    if (!atomic_load(&ctx->blas_used))
+        return;
+    pthread_mutex_lock(&clblast_lock);
+    CLBlastClearCache();
+    pthread_mutex_unlock(&clblast_lock);
 }

@@ -190,6 +190,10 @@ WRAP_CREATE(cl_command_queue, QUEUE, clCreateCommandQueue,
 WRAP_CREATE(cl_mem, MEM, clCreateBuffer,
             (cl_context context, cl_mem_flags flags, size_t bytes, void *host, cl_int *code),
             (context, flags, bytes, host, code))
+WRAP_CREATE(cl_mem, MEM, clCreateSubBuffer,
+            (cl_mem whole, cl_mem_flags flags, cl_buffer_create_type region_type,
+             const void *region, cl_int *code),
+            (whole, flags, region_type, region, code))
 WRAP_CREATE(cl_program, PROGRAM, clCreateProgramWithSource,
             (cl_context context, cl_uint n, const char **texts, const size_t *bytes, cl_int *code),
             (context, n, texts, bytes, code))
