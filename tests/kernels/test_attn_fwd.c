@@ -35,7 +35,7 @@ static const factor problem[] = {
     {{"layout=bshd", "layout=bhsd"}},
 };
 static const factor variant[] = {
-    {{"views=0", "views=1", "views=2"}},
+    {{"views=0", "views=1", "views=2", "views=3"}},
     {{"seg=0 pos=0", "seg=1 pos=1", "seg=2 pos=1", "seg=3 pos=0"}},
     {{"bias=0 bool=7 len=0", "bias=7 bool=0 len=1", "bias=8 bool=2 len=0", "bias=13 bool=4 len=1",
       "bias=3 bool=5 len=0"}},

@@ -22,6 +22,8 @@ static const struct {
     {"bool",  offsetof(clft_variant, boolean)  },
     {"nolse", offsetof(clft_variant, no_lse)   },
     {"mask",  offsetof(clft_variant, mask)     },
+    {"ws",    offsetof(clft_variant, workspace)},
+    {"queue", offsetof(clft_variant, queue)    },
     {"seed",  offsetof(clft_variant, seed)     },
 };
 #define N_WORDS (sizeof words / sizeof words[0])
@@ -139,9 +141,10 @@ static void make_image(clft_case *c, int array, int32_t element, const int64_t n
         size = size * n[axis] + (views == 2 ? gap * (4 - k) : 0);
     }
     /* An odd number of elements in front: rows are then aligned to nothing but the element. */
-    const int64_t front = views == 0 ? 0 : CLFT_MARGIN + (views == 2);
+    const int64_t front = views == 0 || views == 3 ? 0 : CLFT_MARGIN + (views == 2);
+    const int64_t back = views != 3 ? CLFT_MARGIN : size == 0 ? 1 : 0;
     m->offset = front * element;
-    m->total = (front + size + CLFT_MARGIN) * element;
+    m->total = (front + size + back) * element;
     m->bytes = malloc((size_t)m->total);
     ck_assert_ptr_nonnull(m->bytes);
     poison(m->bytes, m->total / element, array, clft_dtype(c, array));
@@ -306,7 +309,7 @@ static void set_args(clft_case *c)
 #undef DATA
     set_mask(c, CLFT_BIAS, &a->bias);
     set_mask(c, CLFT_BOOL, &a->boolean);
-    if (c->variant.views < 2)
+    if (c->variant.views != 2)
         return;
     set_strides(&c->image[CLFT_Q], a->q_stride_bytes);
     set_strides(&c->image[CLFT_K], a->k_stride_bytes);

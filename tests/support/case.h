@@ -40,7 +40,8 @@ typedef struct clft_image {
 
 /* What a problem string leaves open. All zero is the plainest. */
 typedef struct clft_variant {
-    int32_t views;     /* 0 packed at offset 0; 1 packed behind a margin; 2 gaps at every stride */
+    int32_t views;     /* 0 packed at offset 0; 1 packed behind a margin; 2 gaps at every stride;
+                        * 3 packed in buffers just as large as the data */
     int32_t segments;  /* 0 sorted; 1 unsorted; 2 sorted, padding behind; 3 unsorted with padding */
     int32_t positions; /* 0 in order; 1 shuffled */
     int32_t lengths;   /* 0 ragged; 1 the first is 0 */

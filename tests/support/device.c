@@ -275,7 +275,8 @@ void clft_check_engines(clft_case *c)
     for (int i = 0; clft_engine(i); i++)
         if (!only || strcmp(only, clft_engine(i)) == 0)
             ran += clft_run_checked(c, clft_engine(i));
-    ck_assert_msg(ran > 0 || only, "%s: no engine ran it", c->name);
+    /* A single engine may leave out what it cannot, but not the one case asked for. */
+    ck_assert_msg(ran > 0 || (only && !getenv("CLFT_CASE")), "%s: no engine ran it", c->name);
     clft_case_free(c);
 }
 
