@@ -276,32 +276,6 @@ CLF_INLINE void mma_add_not_finite(float o[MMA_MT][MMA_OT][4], float s[MMA_MT][M
 }
 #endif
 
-/* One block of keys. `mixed`, a constant, says whether elements may be masked: full blocks get
- * code without a branch, so that the products of one step overlap the sums of another. */
-CLF_INLINE void mma_block(float o[MMA_MT][MMA_OT][4], float m[MMA_MT][2], float l[MMA_MT][2],
-                          uint q[MMA_MT][MMA_KD][4], uint q_at, uint k_tile, clf_attn_args a,
-                          mma_place w, int j0, float c, float slope, const bool mixed,
-                          CLF_MASK_PARAMS int unused)
-{
-    const uint v_tile = k_tile + MMA_K_BYTES, v_at = v_tile + nv_lane_v(w.lane, MMA_V_ROW);
-    float s[MMA_MT][MMA_NT][4];
-    mma_scores(s, q_at, k_tile + nv_lane_b(w.lane, MMA_K_ROW), q);
-#if CLF_HAS_TERMS
-    mma_terms(s, a, w, j0, slope, CLF_MASK_ARGS 0);
-#endif
-    if (mixed)
-        mma_mask(s, a, w, j0, CLF_MASK_ARGS 0);
-    mma_raise(s, o, m, l, c);
-#if MMA_UNEVEN
-    if ((P_BIAS || mixed) && mma_not_finite(v_tile, w.lane)) {
-        mma_values(o, s, m, l, c, v_at, true);
-        mma_add_not_finite(o, s, v_tile, w.lane);
-        return;
-    }
-#endif
-    mma_values(o, s, m, l, c, v_at, false);
-}
-
 /* Bounds over the live ones of a warp's queries, so that it can skip a mixed block. */
 #define MMA_BOUNDS 5
 #if P_BLOCKS
@@ -374,16 +348,6 @@ CLF_INLINE int mma_next(int kb, int end, int *kind, clf_attn_args a, int b, int 
     return kb;
 }
 
-/* Q = -Q in the warp's own rows, once they are there. */
-CLF_INLINE void mma_negate(uint own_rows, uint lane)
-{
-    NV_COPY_WAIT(0);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    CLF_UNROLL_N(1) for (uint at = lane * 16; at < MMA_ROWS * MMA_Q_ROW; at += 512)
-        nv_write16(own_rows + at, nv_read16(own_rows + at) ^ (uint4)(0x80008000u));
-    nv_warp_barrier();
-}
-
 /* O through the warp's own rows of Q's tile, then by 16 bytes where the view allows it. */
 CLF_INLINE void mma_write(__global ushort *o, float acc[MMA_MT][MMA_OT][4],
                           const float factor[MMA_MT][2], clf_attn_args a, mma_place w, uint tile)
@@ -449,7 +413,7 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
 #else
     const float slope = 0.0f;
 #endif
-    /* Maxima are of s itself, so a negative scale goes into Q: mma_negate(). */
+    /* Maxima are of s itself: a negative scale turns the scores' sign, not their order. */
     const float c = CLF_HAS_TERMS ? 1.0f : fabs(a.scale) * CLF_LOG2E;
 
 #if P_BLOCKS
@@ -462,23 +426,13 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
     int next = range.x / T_BN;
 #endif
     const uint q_tile = nv_shared(tiles), ring = q_tile + MMA_Q_BYTES;
-    const bool by_16 = P_D % 16 == 0 && P_DV % 16 == 0 && k_by_16 && v_by_16;
-    k += NV_COPY_FROM(P_D, a.k_ss);
-    v += NV_COPY_FROM(P_DV, a.v_ss);
 #define MMA_LOAD(stage, kb)                                                                        \
     {                                                                                              \
-        const uint at = ring + (stage) * MMA_STAGE_BYTES;                                          \
-        const uint k_to = at + NV_COPY_TO(P_D, MMA_K_ROW);                                         \
-        const uint v_to = at + MMA_K_BYTES + NV_COPY_TO(P_DV, MMA_V_ROW);                          \
-        const long j = (kb) * T_BN;                                                                \
-        const int exist = w.len - (kb) * T_BN;                                                     \
-        if (by_16 && exist >= T_BN) {                                                              \
-            nv_load_whole(T_BN, P_D, MMA_K_ROW, k_to, k + j * a.k_ss, a.k_ss);                     \
-            nv_load_whole(T_BN, P_DV, MMA_V_ROW, v_to, v + j * a.v_ss, a.v_ss);                    \
-        } else {                                                                                   \
-            nv_load_any(T_BN, P_D, MMA_K_ROW, k_to, k + j * a.k_ss, a.k_ss, exist, k_by_16);       \
-            nv_load_any(T_BN, P_DV, MMA_V_ROW, v_to, v + j * a.v_ss, a.v_ss, exist, v_by_16);      \
-        }                                                                                          \
+        const uint to = ring + (stage) * MMA_STAGE_BYTES;                                          \
+        const int j0 = (kb) * T_BN;                                                                \
+        nv_load_tile(T_BN, P_D, MMA_K_ROW, to, k + j0 * a.k_ss, a.k_ss, w.len - j0, k_by_16);      \
+        nv_load_tile(T_BN, P_DV, MMA_V_ROW, to + MMA_K_BYTES, v + j0 * a.v_ss, a.v_ss,             \
+                     w.len - j0, v_by_16);                                                         \
     }
 
     /* Blocks under way, oldest first; the last place is for the one to fetch next. */
@@ -487,9 +441,8 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
         block[i] = next = mma_next(next, end, &kind[i], a, w.b, qb, w.len, CLF_MASK_ARGS 0);
         if (next < end) {
             if (i == 0)
-                nv_load_any(T_BM, P_D, MMA_Q_ROW, q_tile + NV_COPY_TO(P_D, MMA_Q_ROW),
-                            q + qb * T_BM * a.q_ss + NV_COPY_FROM(P_D, a.q_ss), a.q_ss,
-                            a.sq - qb * T_BM, nv_by_16(q, a.q_ss));
+                nv_load_tile(T_BM, P_D, MMA_Q_ROW, q_tile, q + qb * T_BM * a.q_ss, a.q_ss,
+                             a.sq - qb * T_BM, nv_by_16(q, a.q_ss));
             MMA_LOAD(i, next);
             next++;
         }
@@ -509,14 +462,12 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
 #if T_QREG
     bool have_q = false;
 #endif
-    if (!CLF_HAS_TERMS && a.scale < 0.0f && block[0] < end)
-        mma_negate(own_rows, lane);
     uint stage = 0, fill = T_STAGES - 1;
     while (block[0] < end) {
-        block[T_STAGES - 1] = next =
-            mma_next(next, end, &kind[T_STAGES - 1], a, w.b, qb, w.len, CLF_MASK_ARGS 0);
         NV_COPY_WAIT(T_STAGES - 2);
         barrier(CLK_LOCAL_MEM_FENCE); /* the block is there, the oldest stage is free */
+        block[T_STAGES - 1] = next =
+            mma_next(next, end, &kind[T_STAGES - 1], a, w.b, qb, w.len, CLF_MASK_ARGS 0);
         if (next < end) {
             MMA_LOAD(fill, next);
             next++;
@@ -529,17 +480,34 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
                     nv_ldmatrix4(q_fragments[i][d], q_at + i * 16 * MMA_Q_ROW + d * 32);
         have_q = true;
 #endif
-        const uint k_tile = ring + stage * MMA_STAGE_BYTES;
-        const int j0 = block[0] * T_BN;
+        if (mma_sees(a, w, block[0], bounds, CLF_MASK_ARGS 0)) {
+            const uint k_tile = ring + stage * MMA_STAGE_BYTES, v_tile = k_tile + MMA_K_BYTES;
+            const int j0 = block[0] * T_BN;
 #if !P_BLOCKS
-        kind[0] = clf_band_kind(a, w.row, min(w.row + MMA_ROWS, a.sq), j0, j0 + T_BN, w.len);
+            kind[0] = clf_band_kind(a, w.row, min(w.row + MMA_ROWS, a.sq), j0, j0 + T_BN, w.len);
 #endif
-        if (kind[0] == CLF_FULL_BLOCK)
-            mma_block(acc, m, l, q_fragments, q_at, k_tile, a, w, j0, c, slope, false,
-                      CLF_MASK_ARGS 0);
-        else if (mma_sees(a, w, block[0], bounds, CLF_MASK_ARGS 0))
-            mma_block(acc, m, l, q_fragments, q_at, k_tile, a, w, j0, c, slope, true,
-                      CLF_MASK_ARGS 0);
+            float s[MMA_MT][MMA_NT][4];
+            mma_scores(s, q_at, k_tile + nv_lane_b(lane, MMA_K_ROW), q_fragments);
+#if CLF_HAS_TERMS
+            mma_terms(s, a, w, j0, slope, CLF_MASK_ARGS 0);
+#else
+            if (a.scale < 0.0f)
+                CLF_UNROLL for (int i = 0; i < MMA_MT; i++)
+                    CLF_UNROLL for (int t = 0; t < MMA_NT; t++)
+                        CLF_UNROLL for (int e = 0; e < 4; e++) s[i][t][e] = -s[i][t][e];
+#endif
+            if (kind[0] == CLF_MIXED_BLOCK)
+                mma_mask(s, a, w, j0, CLF_MASK_ARGS 0);
+            mma_raise(s, acc, m, l, c);
+            const uint v_at = v_tile + nv_lane_v(lane, MMA_V_ROW);
+#if MMA_UNEVEN
+            if ((P_BIAS || kind[0] == CLF_MIXED_BLOCK) && mma_not_finite(v_tile, lane)) {
+                mma_values(acc, s, m, l, c, v_at, true);
+                mma_add_not_finite(acc, s, v_tile, lane);
+            } else
+#endif
+                mma_values(acc, s, m, l, c, v_at, false);
+        }
         CLF_UNROLL for (int i = 0; i + 1 < T_STAGES; i++) {
             block[i] = block[i + 1];
             kind[i] = kind[i + 1];

@@ -17,7 +17,8 @@ static const clfi_tunable tunables[] = {NV_MMA_TUNABLES(CLFI_TUNABLE)};
 #define MAX_WIDTH 256
 
 /* Fragments past which the kernel spills: of 255 registers about 60 serve for addresses, sums
- * and operands. At 192 ptxas 12.x reports 0 bytes at D = 128, at 208 up to 600. */
+ * and operands. At 192 (D = 128, 128x64, 4 warps) the driver 580.159.04 used 255 and spilled
+ * none, 80 bytes when causal (H100, 2026-11-25). */
 #define MAX_FRAGMENT_REGISTERS 192
 
 static int32_t steps_of_16(int32_t n) { return (n + 15) / 16; }
