@@ -36,15 +36,16 @@ static int run(report *r, measurer *m, const problems *list, const measure_optio
         char text[CLFLASH_PROBLEM_BYTES];
         if (sweep && !sweep_next(&budget, &list->desc[i], i, &now)) {
             progress_clear();
-            printf("The sweep ends here: longer sequences would not fit into %d seconds.\n",
-                   SWEEP_SECONDS);
+            fprintf(r->table,
+                    "The sweep ends here: longer sequences would not fit into %d seconds.\n",
+                    SWEEP_SECONDS);
             break;
         }
         clflash_attn_desc_print(&list->desc[i], text, sizeof text);
         progress_show(i, list->n, text);
         const bool ok = measure_problem(m, &list->desc[i], &now, &results[i]);
         progress_clear();
-        report_row(&results[i]);
+        report_row(r, &results[i]);
         sweep_note(&budget, &results[i]);
         r->n = i + 1;
         if (!ok)
@@ -55,6 +56,16 @@ static int run(report *r, measurer *m, const problems *list, const measure_optio
         exit_code = APP_FAILED;
     }
     return exit_code;
+}
+
+/* Results on standard output ("--json -") must not be mixed with the table. */
+static FILE *table_stream(const arguments *args)
+{
+    const char *const paths[] = {args->json, args->csv, args->svg};
+    for (int i = 0; i < 3; i++)
+        if (paths[i] && strcmp(paths[i], "-") == 0)
+            return stderr;
+    return stdout;
 }
 
 static int bench(app *a, const arguments *args, const problems *asked)
@@ -80,7 +91,7 @@ static int bench(app *a, const arguments *args, const problems *asked)
         .standard = !args->baseline || strcmp(args->baseline, "standard") == 0,
         .seed = 1,
     };
-    report r = {.app = a, .info = &dev.info, .peak = m.peak};
+    report r = {.app = a, .info = &dev.info, .peak = m.peak, .table = table_stream(args)};
     report_header(&r);
     app_catch_interrupt();
     exit_code = run(&r, &m, &list, &options, sweep);

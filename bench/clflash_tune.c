@@ -38,13 +38,17 @@ static int on_progress(void *user, const clflash_tune_progress *p)
     return app_interrupted();
 }
 
+static void print_header(void)
+{
+    printf("%11s %10s %7s %9s %10s %6s  %s\n", "before ms", "after ms", "gain", "measured",
+           "ruled out", "wrong", "fastest right row");
+}
+
 static void print_row(const char *problem, const clflash_tune_result *r)
 {
     const double gain = r->after_ms > 0 ? r->before_ms / r->after_ms : 0;
-    printf("%s\n  before %10.4g ms   after %10.4g ms   %5.2fx   %s %s\n"
-           "  %d measured, %d ruled out beforehand, %d wrong\n",
-           problem, r->before_ms, r->after_ms, gain, r->engine, r->tunables, r->measured, r->pruned,
-           r->wrong);
+    printf("%s\n%11.4g %10.4g %6.2fx %9d %10d %6d  %s %s\n", problem, r->before_ms, r->after_ms,
+           gain, r->measured, r->pruned, r->wrong, r->engine, r->tunables);
     fflush(stdout);
 }
 
@@ -54,6 +58,7 @@ static int tune_all(const app *a, const device *dev, const problems *list, const
 {
     tuning t = {.app = a, .n = list->n, .seconds = args->seconds};
     int exit_code = APP_OK;
+    print_header();
     for (int i = 0; i < list->n; i++) {
         char problem[CLFLASH_PROBLEM_BYTES];
         clflash_tune_result result = {0};

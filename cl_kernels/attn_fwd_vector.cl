@@ -35,6 +35,7 @@
 #define VEC_ROW(n) ((n) % 32 == 0 ? (n) + 16 : (n))
 
 #define VEC_TESTS (P_BAND || P_SEG || P_BOOL)      /* elements may need a test */
+#define VEC_MASKS (VEC_TESTS || P_BIAS)             /* keys may be masked: a bias of -inf masks */
 #define VEC_BY_ARRAY (P_SEG || (P_BAND && P_POS))  /* visibility is known from arrays only */
 #define VEC_Q_ARRAYS (P_SEG || P_POS)
 
@@ -66,39 +67,63 @@ typedef struct vec_range {
     int x, y, fx, fy;
 } vec_range;
 
+/* Q^T, scaled; lanes past the last query are zero. */
 CLF_INLINE void load_queries(vec_work w, clf_attn_args a, __global const clf_t *q)
 {
     const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
-    for (int i = 0; i < w.n_groups * VEC_GROUP; i++) {
-        __local float *to =
-            (__local float *)(w.q + i / VEC_GROUP * P_D * T_NV) + i % VEC_GROUP;
-        if (w.i0 + i < a.sq) {
-            __global const clf_t *from = q + (w.i0 + i) * a.q_ss;
-            for (int d = 0; d < P_D; d++)
-                to[d * VEC_GROUP] = CLF_LOAD(from + d) * scale;
-        } else {
-            for (int d = 0; d < P_D; d++)
-                to[d * VEC_GROUP] = 0.0f;
+    for (int v = 0; v < w.n_groups * T_NV; v++) {
+        __local clf_vf *to = w.q + v / T_NV * P_D * T_NV + v % T_NV;
+        const int i0 = w.i0 + v * T_W;
+        for (int c = 0; c < (P_D + T_W - 1) / T_W; c++) {
+            clf_vf x[T_W];
+            CLF_UNROLL for (int i = 0; i < T_W; i++) {
+                const clf_vf row = vec_read_row(q + min(i0 + i, a.sq - 1) * a.q_ss, c, P_D);
+                x[i] = i0 + i < a.sq ? row * scale : (clf_vf)(0.0f);
+            }
+            vec_transpose(x);
+            for (int i = 0; i < T_W && c * T_W + i < P_D; i++)
+                to[(c * T_W + i) * T_NV] = x[i];
         }
     }
 }
 
-CLF_INLINE void store_rows(vec_work w, clf_attn_args a, __global clf_t *o, __global float *lse)
+/* O of the T_W queries of vector v, from columns to rows, divided by their sums. */
+CLF_INLINE void store_rows(vec_work w, clf_attn_args a, __global clf_t *o, int v)
 {
-    const int n = min(w.n_groups * VEC_GROUP, a.sq - w.i0);
-    for (int i = 0; i < n; i++) {
-        __local const float *from =
-            (__local const float *)(w.o + i / VEC_GROUP * VEC_DVP * T_NV) + i % VEC_GROUP;
-        __global clf_t *to = o + (w.i0 + i) * a.o_ss;
-        const float l = ((__local const float *)w.l)[i];
-        const float inv = l == 0.0f ? 0.0f : 1.0f / l;
-        for (int d = 0; d < P_DV; d++)
-            CLF_STORE(from[d * VEC_GROUP] * inv, to + d);
-        if (a.want_lse) {
-            const float m = ((__local const float *)w.m)[i];
-            lse[a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.i0 + i] =
-                l == 0.0f ? -INFINITY : (m + log2(l)) * CLF_LN2;
+    __local const clf_vf *from = w.o + v / T_NV * VEC_DVP * T_NV + v % T_NV;
+    const clf_vf l = w.l[v];
+    const clf_vf inv = select((clf_vf)(1.0f) / l, (clf_vf)(0.0f), l == (clf_vf)(0.0f));
+    const int i0 = w.i0 + v * T_W;
+    for (int c = 0; c < (P_DV + T_W - 1) / T_W; c++) {
+        clf_vf x[T_W];
+        CLF_UNROLL for (int i = 0; i < T_W; i++)
+            x[i] = from[min(c * T_W + i, P_DV - 1) * T_NV] * inv;
+        vec_transpose(x);
+        for (int i = 0; i < T_W && i0 + i < a.sq; i++) {
+            __global clf_t *to = o + (i0 + i) * a.o_ss + c * T_W;
+            if ((c + 1) * T_W <= P_DV) {
+                vec_write(x[i], to);
+            } else {
+                float t[T_W];
+                VEC_STORE(x[i], t);
+                for (int d = 0; c * T_W + d < P_DV; d++)
+                    CLF_STORE(t[d], to + d);
+            }
         }
+    }
+}
+
+CLF_INLINE void store(vec_work w, clf_attn_args a, __global clf_t *o, __global float *lse)
+{
+    for (int v = 0; v < w.n_groups * T_NV; v++)
+        store_rows(w, a, o, v);
+    if (!a.want_lse)
+        return;
+    const int n = min(w.n_groups * VEC_GROUP, a.sq - w.i0);
+    lse += a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.i0;
+    for (int i = 0; i < n; i++) {
+        const float l = ((__local const float *)w.l)[i], m = ((__local const float *)w.m)[i];
+        lse[i] = l == 0.0f ? -INFINITY : (m + log2(l)) * CLF_LN2;
     }
 }
 
@@ -323,7 +348,7 @@ CLF_INLINE void weighted_sum(vec_work w, vec_row first, long stride, int g, int 
     }
 }
 
-#if VEC_TESTS
+#if VEC_MASKS
 /* The same where V holds NaN or infinity and some keys are masked: 0 * NaN is NaN. */
 CLF_INLINE void weighted_sum_careful(vec_work w, vec_row first, long stride, int g, int n,
                                      const clf_vf *c)
@@ -341,30 +366,38 @@ CLF_INLINE void weighted_sum_careful(vec_work w, vec_row first, long stride, int
     }
 }
 
-/* Whether V rows [x, y) of the block hold a NaN or an infinity. */
-CLF_INLINE bool any_non_finite(vec_block k, int x, int y)
+/* Whether V of the block holds a NaN or an infinity: looked for once, when the first group
+ * needs to know. */
+CLF_INLINE bool any_non_finite(vec_block k, int *known)
 {
-    int bad = 0;
-    for (int j = x; j < y; j++) {
-        vec_row row = k.v + (j - k.j0) * k.v_stride;
-        for (int d = 0; d < P_DV; d++)
-            bad |= !isfinite(VEC_AT(row + d));
+    const int exponent = 0x7f800000;
+    if (*known >= 0)
+        return *known;
+    clf_vi bad = (clf_vi)(0);
+    int tail = 0;
+    for (int j = 0; j < k.j1 - k.j0; j++) {
+        vec_row row = k.v + j * k.v_stride;
+        for (int d = 0; d + T_W <= P_DV; d += T_W)
+            bad |= (VEC_CAT(as_int)(VEC_LOAD(row + d)) & exponent) == (clf_vi)(exponent);
+        for (int d = P_DV / T_W * T_W; d < P_DV; d++)
+            tail |= (as_int(VEC_AT(row + d)) & exponent) == exponent;
     }
-    return bad != 0;
+    *known = any(bad) || tail;
+    return *known;
 }
 #endif
 
 /* One group of queries against keys r of a block. */
 CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args a, int g,
-                            CLF_MASK_PARAMS int unused)
+                            CLF_MASK_PARAMS int *non_finite)
 {
     clf_vf mx[T_NV], c[T_NV];
     const int n = r.y - r.x;
     CLF_UNROLL for (int v = 0; v < T_NV; v++) mx[v] = w.m[g * T_NV + v];
     scores(w, k, r, a, g, CLF_MASK_ARGS mx);
     vec_row first = k.v + (r.x - k.j0) * k.v_stride;
-#if VEC_TESTS
-    if ((r.x < r.fx || r.fy < r.y) && any_non_finite(k, r.x, r.y)) {
+#if VEC_MASKS
+    if ((P_BIAS || r.x < r.fx || r.fy < r.y) && any_non_finite(k, non_finite)) {
         weights(w, g, n, true, mx, c);
         weighted_sum_careful(w, first, k.v_stride, g, n, c);
         return;
@@ -443,7 +476,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
         vec_block kv;
         kv.j0 = j0;
         kv.j1 = min(j0 + T_BKV, last);
-        int kind = CLF_MIXED_BLOCK;
+        int kind = CLF_MIXED_BLOCK, non_finite = -1;
 #if P_BLOCKS
         kind = clf_block_kind(a, q_rec, clf_kv_block(a, blocks, w.b, j0 / T_BKV),
                               min(VEC_BQ, a.sq - w.i0), min(T_BKV, a.sk - j0));
@@ -475,8 +508,8 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
 #endif
             }
             if (r.x < r.y)
-                group_block(w, kv, r, a, g, CLF_MASK_ARGS 0);
+                group_block(w, kv, r, a, g, CLF_MASK_ARGS &non_finite);
         }
     }
-    store_rows(w, a, o, lse);
+    store(w, a, o, lse);
 }

@@ -1,124 +1,184 @@
-/* attn_softmax.cl -- standard attention between its two matrix products: scores in, weights
- * out, in place; one work-group a row.
+/* attn_softmax.cl -- standard attention's softmax over scores in memory, in place: every
+ * term and every mask, sink, LSE.
  *
- * T_WG   work-items per row: 1 on CPU drivers, a power of two
- * Grid   global (T_WG, rows, heads of the chunk), local (T_WG, 1, 1). Packed row r of head
- *        index n (over B * Hk) is query r % Sq of query head (n % Hk) * group + r / Sq.
- * Math   docs/math.md#softmax. A masked key's weight is -0.0f: it counts as 0 in the product
- *        and still tells the repair kernel that the key is not seen. */
-#define CLF_LANES 1
+ * In: s = q.k. Out: weights exp(s - max), not normalised: 0 exactly where the key is not
+ * visible and positive where it is; row_scale = 1 / sum, which clf_unpack applies to o.
+ *
+ * CLF_LANES  keys at a time: 8 or 16 on CPUs, 1 on GPUs                          (device)
+ * T_WG       work-items per row: 1 on CPUs, a power of two on GPUs
+ * Needs      local memory 4 * T_WG bytes; rows of s padded to CLF_LANES.
+ * Grid       global (T_WG * rows, group, pairs), local (T_WG, 1, 1).
+ * Math       docs/math.md#softmax; checked against lib/ref/ref_attn_fwd.c. */
 #include "mask.clh"
 
-#if !defined(T_WG) || (T_WG & (T_WG - 1))
-#error "attn_softmax.cl: the host must pass T_WG, a power of two"
+#ifndef T_WG
+#error "attn_softmax.cl: the host must pass T_WG"
 #endif
 
-typedef struct softmax_row {
-    int b, h, i;
-    long at; /* of the row's first score */
-} softmax_row;
+#if CLF_LANES == 1
+#define V_LOAD(p) (*(p))
+#define V_STORE(v, p) (*(p) = (v))
+#define V_SELECT(no, yes, c) ((c) ? (yes) : (no))
+#define V_LANE 0
+#define V_CLF_LOAD(p) CLF_LOAD(p)
+#else
+#define V_LOAD(p) CLF_CAT(vload, CLF_LANES)(0, p)
+#define V_STORE(v, p) CLF_CAT(vstore, CLF_LANES)(v, 0, p)
+#define V_SELECT(no, yes, c) select(no, yes, c)
+#define V_CLF_LOAD(p) CLF_CAT(CLF_LOAD, CLF_LANES)(p)
+#if CLF_LANES == 8
+#define V_LANE ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
+#else
+#define V_LANE ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#endif
+#endif
 
-CLF_INLINE softmax_row locate(clf_attn_args a, long s_off, int head0, int row0)
+/* CLF_LANES elements of which only n exist: the others repeat the last one. */
+CLF_INLINE clf_vi load_ints(__global const int *p, int n)
 {
-    const int r = row0 + get_group_id(1), n = head0 + get_group_id(2);
-    softmax_row w;
-    w.b = n / a.hk;
-    w.h = (n % a.hk) * a.group + r / a.sq;
-    w.i = r % a.sq;
-    w.at = s_off + ((long)get_group_id(2) * get_num_groups(1) + get_group_id(1)) * a.sk;
-    return w;
+#if CLF_LANES > 1
+    if (n < CLF_LANES) {
+        int t[CLF_LANES];
+        for (int l = 0; l < CLF_LANES; l++)
+            t[l] = p[min(l, n - 1)];
+        return V_LOAD(t);
+    }
+#endif
+    return V_LOAD(p);
 }
 
-CLF_INLINE float wg_reduce(float x, __local float *s, int is_max)
+#if P_BOOL
+CLF_INLINE clf_vi load_bools(__global const uchar *p, int n)
 {
-    const int l = get_local_id(0);
-    s[l] = x;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int n = T_WG / 2; n > 0; n /= 2) {
-        if (l < n)
-            s[l] = is_max ? fmax(s[l], s[l + n]) : s[l] + s[l + n];
-        barrier(CLK_LOCAL_MEM_FENCE);
+    int t[CLF_LANES];
+    for (int l = 0; l < CLF_LANES; l++)
+        t[l] = p[min(l, n - 1)];
+    return V_LOAD(t);
+}
+#endif
+
+#if P_BIAS
+CLF_INLINE clf_vf load_bias(clf_attn_args a, __global const void *bias, long e, int n)
+{
+    if (n < CLF_LANES) {
+        float t[CLF_LANES];
+        for (int l = 0; l < CLF_LANES; l++)
+            t[l] = clf_bias(a, bias, e + min(l, n - 1));
+        return V_LOAD(t);
     }
-    x = s[0];
+    return a.bias_f32 ? V_LOAD((__global const float *)bias + e)
+                      : V_CLF_LOAD((__global const clf_t *)bias + e);
+}
+#endif
+
+CLF_INLINE float lanes_max(clf_vf v)
+{
+    float t[CLF_LANES];
+    V_STORE(v, t);
+    for (int l = 1; l < CLF_LANES; l++)
+        t[0] = fmax(t[0], t[l]);
+    return t[0];
+}
+
+CLF_INLINE float lanes_sum(clf_vf v)
+{
+    float t[CLF_LANES];
+    V_STORE(v, t);
+    for (int l = 1; l < CLF_LANES; l++)
+        t[0] += t[l];
+    return t[0];
+}
+
+/* Over the work-group; fmax lets a NaN pass by, the sum keeps it. */
+CLF_INLINE float group_reduce(__local float *t, int lid, float value, int sum)
+{
     barrier(CLK_LOCAL_MEM_FENCE);
-    return x;
+    t[lid] = value;
+    for (int half_wg = T_WG / 2; half_wg > 0; half_wg /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (lid < half_wg)
+            t[lid] = sum ? t[lid] + t[lid + half_wg] : fmax(t[lid], t[lid + half_wg]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return t[0];
 }
 
 __kernel __attribute__((reqd_work_group_size(T_WG, 1, 1))) void
-clf_softmax(__global float *scores, __global float *lse, long s_off, int head0, int row0,
-            CLF_MASK_PARAMS const clf_attn_args a)
+clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS const clf_attn_args a,
+                 const long s_off, const long scale_off, const long ld, const int pair0,
+                 const int row0)
 {
-    __local float red[T_WG];
-    const softmax_row w = locate(a, s_off, head0, row0);
-    const int l = get_local_id(0), len = CLF_KV_LEN(w.b);
-    const int q_p = CLF_Q_POS(w.b, w.i), q_s = CLF_Q_SEG(w.b, w.i);
-    __global float *s = scores + w.at;
+    __local float reduced[T_WG];
+    const int lid = get_local_id(0), pair = pair0 + (int)get_group_id(2);
+    const int b = pair / a.hk, h = (pair % a.hk) * a.group + (int)get_group_id(1);
+    const int i = row0 + (int)get_group_id(0);
+    const long row =
+        ((long)get_group_id(2) * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) +
+        get_group_id(0);
+    __global float *s = work + s_off + row * ld;
+    const int len = CLF_KV_LEN(b);
+    const clf_vi pos_i = (clf_vi)(CLF_Q_POS(b, i)), seg_i = (clf_vi)(CLF_Q_SEG(b, i));
 #if P_ALIBI
-    const float slope = alibi[a.alibi_off + w.h];
+    const float slope = alibi[a.alibi_off + h];
 #else
     const float slope = 0.0f;
 #endif
-#if P_SINK
-    const float sink2 = sink[a.sink_off + w.h] * CLF_LOG2E;
-#else
-    const float sink2 = -INFINITY;
-#endif
-    float m = sink2;
-    for (int j = l; j < a.sk; j += T_WG) {
-        float bv = 0.0f;
-        int ok = j < len;
-#if P_BIAS
-        bv = clf_bias(a, bias,
-                      a.bias_off + w.b * a.bias_sb + w.h * a.bias_sh + w.i * a.bias_ss + j);
-#endif
-#if P_BOOL
-        ok = ok && boolean[a.bool_off + w.b * a.bool_sb + w.h * a.bool_sh + w.i * a.bool_ss + j];
-#endif
-        const int kv_p = CLF_KV_POS(w.b, j);
-        ok = ok && clf_visible(a, q_p, q_s, kv_p, CLF_KV_SEG(w.b, j));
-        const float x = ok ? clf_score(a, s[j] * a.scale, q_p, kv_p, slope, bv) : -INFINITY;
-        s[j] = x;
-        m = fmax(m, x); /* a NaN is passed over here and makes the sum NaN below */
-    }
-    m = wg_reduce(m, red, 1);
-    const float base = m == -INFINITY ? 0.0f : m;
-    float sum = 0.0f;
-    for (int j = l; j < a.sk; j += T_WG) {
-        const float x = s[j], p = x == -INFINITY ? 0.0f : exp2(x - base);
-        sum += p;
-        s[j] = x == -INFINITY ? -0.0f : p;
-    }
-    sum = wg_reduce(sum, red, 0);
-    if (P_SINK)
-        sum += exp2(sink2 - base);
-    const float inv = sum == 0.0f ? 0.0f : 1.0f / sum;
-    for (int j = l; j < a.sk; j += T_WG)
-        s[j] *= inv; /* -0 stays -0 */
-    if (a.want_lse && l == 0)
-        lse[a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.i] =
-            sum == 0.0f ? -INFINITY : (base + log2(sum)) * CLF_LN2;
-}
 
-/* Adds what the matrix product left out: non-finite elements of V (packed as 0) under keys
- * that the row sees. Does nothing unless the flag was raised. */
-__kernel __attribute__((reqd_work_group_size(T_WG, 1, 1))) void
-clf_repair(__global const float *weights, __global const clf_t *v, __global float *o,
-           __global const int *flag, long s_off, long o_off, long flag_off, int head0, int row0,
-           const clf_attn_args a)
-{
-    if (flag[flag_off] == 0)
-        return;
-    const softmax_row w = locate(a, s_off, head0, row0);
-    __global const float *p = weights + w.at;
-    v += a.v_off + w.b * a.v_sb + (w.h / a.group) * a.v_sh;
-    o += o_off + ((long)get_group_id(2) * get_num_groups(1) + get_group_id(1)) * P_DV;
-    for (int c = get_local_id(0); c < P_DV; c += T_WG) {
-        float x = o[c];
-        for (int j = 0; j < a.sk; j++) {
-            const float e = CLF_LOAD(v + j * a.v_ss + c);
-            if (!isfinite(e) && !signbit(p[j]))
-                x += p[j] * e;
-        }
-        o[c] = x;
+    /* Scores in log2 units; -inf where the key is not visible. */
+    clf_vf most = (clf_vf)(-INFINITY);
+    for (int j = lid * CLF_LANES; j < a.sk; j += T_WG * CLF_LANES) {
+        const int n = a.sk - j;
+        const clf_vi key = (clf_vi)(j) + V_LANE;
+        clf_vf bias_j = (clf_vf)(0.0f);
+#if P_POS
+        const clf_vi kv_pos_j = load_ints(&CLF_KV_POS(b, j), n);
+#else
+        const clf_vi kv_pos_j = key;
+#endif
+#if P_SEG
+        const clf_vi kv_seg_j = load_ints(&CLF_KV_SEG(b, j), n);
+#else
+        const clf_vi kv_seg_j = (clf_vi)(0);
+#endif
+        clf_vi sees = clf_visible(a, pos_i, seg_i, kv_pos_j, kv_seg_j) & (key < (clf_vi)(len));
+#if P_BOOL
+        sees = sees & (load_bools(boolean + a.bool_off + b * a.bool_sb + h * a.bool_sh +
+                                      i * a.bool_ss + j, n) != (clf_vi)(0));
+#endif
+#if P_BIAS
+        bias_j = load_bias(a, bias, a.bias_off + b * a.bias_sb + h * a.bias_sh + i * a.bias_ss + j,
+                           n);
+        sees = sees & (bias_j != (clf_vf)(-INFINITY));
+#endif
+        clf_vf x = clf_score(a, a.scale * V_LOAD(s + j), pos_i, kv_pos_j, slope, bias_j);
+        x = V_SELECT((clf_vf)(-INFINITY), x, sees);
+        V_STORE(x, s + j);
+        most = fmax(most, x);
+    }
+    float top = group_reduce(reduced, lid, lanes_max(most), 0);
+#if P_SINK
+    const float sink_logit = sink[a.sink_off + h] * CLF_LOG2E;
+    top = fmax(top, sink_logit);
+#endif
+    const float base = top == -INFINITY ? 0.0f : top; /* no visible key: exp2(-inf) = 0 */
+
+    clf_vf sums = (clf_vf)(0.0f);
+    for (int j = lid * CLF_LANES; j < a.sk; j += T_WG * CLF_LANES) {
+        const clf_vf x = V_LOAD(s + j), y = x - base;
+        /* A visible weight may underflow, yet a NaN or Inf of v that it meets counts. */
+        clf_vf kept = fmax(exp2(y), (clf_vf)(0x1p-126f));
+        kept = V_SELECT(kept, (clf_vf)(0.0f), x == (clf_vf)(-INFINITY));
+        kept = V_SELECT(kept, y, isnan(y)); /* a visible NaN, or inf - inf */
+        V_STORE(kept, s + j);
+        sums += kept;
+    }
+    float sum = group_reduce(reduced, lid, lanes_sum(sums), 1);
+#if P_SINK
+    sum += exp2(sink_logit - base);
+#endif
+    if (lid == 0) {
+        work[scale_off + row] = sum == 0.0f ? 0.0f : 1.0f / sum;
+        if (a.want_lse)
+            lse[a.lse_off + ((long)b * a.hq + h) * a.sq + i] = (base + log2(sum)) * CLF_LN2;
     }
 }

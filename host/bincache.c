@@ -11,6 +11,7 @@
 #include "lib/base/strbuf.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,13 +73,9 @@ static cl_program from_file(const clflash_context *ctx, const clfi_bincache_key 
                             int32_t *spill_bytes, const char **wrong)
 {
     clfi_binfile f;
-    *wrong = clfi_binfile_decode((const unsigned char *)data, bytes, &f);
+    *wrong = clfi_binfile_decode((const unsigned char *)data, bytes, key->text, &f);
     if (*wrong)
         return NULL;
-    if (f.key_bytes != strlen(key->text) || memcmp(f.key, key->text, f.key_bytes) != 0) {
-        *wrong = "made for another key";
-        return NULL;
-    }
     cl_int code = CL_SUCCESS, state = CL_SUCCESS;
     cl_program program = clCreateProgramWithBinary(ctx->cl, 1, &ctx->device, &f.binary_bytes,
                                                    &f.binary, &state, &code);
@@ -106,7 +103,11 @@ cl_program clfi_bincache_load(const clflash_context *ctx, const clfi_bincache_ke
     if (clfi_fs_read(&ctx->allocator, key->path, MAX_FILE_BYTES, &data, &bytes, &err) == CLFLASH_OK)
         program = from_file(ctx, key, data, bytes, registers, spill_bytes, &wrong);
     clfi_free(&ctx->allocator, data);
-    if (!program) {
+    if (program) {
+        utimensat(AT_FDCWD, key->path, NULL, 0); /* used now: evicted last */
+    } else if (err.status == CLFLASH_OUT_OF_MEMORY) {
+        clfi_log(ctx, CLFLASH_LOG_WARNING, "program cache: %s", wrong); /* the file may be good */
+    } else {
         clfi_log(ctx, CLFLASH_LOG_WARNING, "program cache: %s removed: %s", key->path, wrong);
         unlink(key->path);
     }

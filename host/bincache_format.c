@@ -48,7 +48,8 @@ void clfi_binfile_encode(const clfi_binfile *f, unsigned char *out)
     checksum(out, body, out + body);
 }
 
-const char *clfi_binfile_decode(const unsigned char *data, size_t bytes, clfi_binfile *f)
+const char *clfi_binfile_decode(const unsigned char *data, size_t bytes, const char *key,
+                                clfi_binfile *f)
 {
     *f = (clfi_binfile){0};
     if (bytes < HEADER_BYTES + CHECK_BYTES)
@@ -63,6 +64,8 @@ const char *clfi_binfile_decode(const unsigned char *data, size_t bytes, clfi_bi
     checksum(data, bytes - CHECK_BYTES, sum);
     if (memcmp(sum, data + bytes - CHECK_BYTES, CHECK_BYTES) != 0)
         return "checksum differs";
+    if (key_bytes != strlen(key) || memcmp(data + HEADER_BYTES, key, (size_t)key_bytes) != 0)
+        return "made for another key";
     *f = (clfi_binfile){.key = (const char *)data + HEADER_BYTES,
                         .key_bytes = (size_t)key_bytes,
                         .binary = data + HEADER_BYTES + key_bytes,

@@ -5,7 +5,6 @@
 #ifndef CLFI_BINCACHE_FORMAT_H
 #define CLFI_BINCACHE_FORMAT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +19,9 @@ typedef struct clfi_binfile {
 size_t clfi_binfile_bytes(const clfi_binfile *f);
 /* out holds clfi_binfile_bytes(f). */
 void clfi_binfile_encode(const clfi_binfile *f, unsigned char *out);
-/* f points into data. NULL when sound, else what is wrong. */
-const char *clfi_binfile_decode(const unsigned char *data, size_t bytes, clfi_binfile *f);
+/* f points into data. NULL when the file is sound and was made for exactly this key, else
+ * what is wrong (and f is zero). */
+const char *clfi_binfile_decode(const unsigned char *data, size_t bytes, const char *key,
+                                clfi_binfile *f);
 
 #endif

@@ -165,6 +165,7 @@ void clflash_context_destroy(clflash_context **pointer)
     for (int slot = CLFI_N_SLOTS - 1; slot >= 0; slot--)
         if (ctx->slot_free[slot])
             ctx->slot_free[slot](ctx, ctx->slot_state[slot]);
+    clfi_blas_forget(ctx);
     clfi_scratch_free(ctx);
     clfi_programs_free(ctx);
     if (ctx->queue)

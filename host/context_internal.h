@@ -5,6 +5,7 @@
 #include "host/context.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define CLFI_PATH_BYTES 1024
 
@@ -31,6 +32,8 @@ struct clflash_context {
     struct clfi_program *programs;
     uint64_t program_clock; /* counts gets: least recently used */
 
+    atomic_bool blas_used; /* CLBlast may hold programs of this context */
+
     pthread_mutex_t scratch_lock; /* guards scratch */
     struct clfi_scratch_entry *scratch;
 
@@ -42,5 +45,7 @@ struct clflash_context {
 /* program.c, scratch.c: what the context owns, freed with it. */
 void clfi_programs_free(clflash_context *ctx);
 void clfi_scratch_free(clflash_context *ctx);
+/* blas.c: CLBlast's programs hold the OpenCL context; dropped when blas_used. */
+void clfi_blas_forget(clflash_context *ctx);
 
 #endif

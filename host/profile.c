@@ -85,6 +85,11 @@ clflash_status clfi_profile_read(clfi_profile *p, cl_device_id device, clfi_err 
     p->pocl = strstr(p->platform, "Portable Computing Language") != NULL;
     p->compute_units = (int32_t)number_of(device, CL_DEVICE_MAX_COMPUTE_UNITS, 4);
     p->vector_width = (int32_t)number_of(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 4);
+    /* No driver was seen to give anything else; kernels build types of this many lanes. */
+    if (p->vector_width < 1)
+        p->vector_width = 1;
+    if (p->vector_width > 16)
+        p->vector_width = 16;
     p->max_work_group = number_of(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
     p->local_bytes = number_of(device, CL_DEVICE_LOCAL_MEM_SIZE, 8);
     p->global_bytes = number_of(device, CL_DEVICE_GLOBAL_MEM_SIZE, 8);

@@ -3,6 +3,7 @@
 
 #include "cl_kernels/inline_source.h"
 #include "host/bincache.h"
+#include "host/build_log.h"
 #include "host/cl_check.h"
 #include "host/context_internal.h"
 #include "host/embedded.h"
@@ -41,20 +42,6 @@ clflash_status clfi_source_text(const clflash_context *ctx, const char *name, co
     return clfi_fail(err, CLFLASH_INTERNAL, "no kernel source named %s", name);
 }
 
-/* The number in front of `unit` in NVIDIA's verbose log, the largest over all kernels. */
-static int32_t number_before(const char *log, const char *unit)
-{
-    int32_t most = 0;
-    for (const char *p = strstr(log, unit); p; p = strstr(p + 1, unit)) {
-        const char *digit = p;
-        while (digit > log && digit[-1] >= '0' && digit[-1] <= '9')
-            digit--;
-        const int32_t value = (int32_t)strtol(digit, NULL, 10);
-        most = value > most ? value : most;
-    }
-    return most;
-}
-
 static char *build_log(const clflash_context *ctx, cl_program program)
 {
     size_t bytes = 0;
@@ -73,8 +60,11 @@ static clflash_status build(clflash_context *ctx, clfi_program *p, const char *o
     const cl_int code = clBuildProgram(p->program, 1, &ctx->device, options, NULL, NULL);
     char *log = build_log(ctx, p->program);
     if (code == CL_SUCCESS && log) {
-        p->registers = number_before(log, " registers");
-        p->spill_bytes = number_before(log, " bytes spill stores");
+        const clfi_build_numbers n = clfi_build_log_numbers(log);
+        /* A binary that the driver need not assemble again has no log: what the cache
+         * file said stays. */
+        p->registers = n.registers ? n.registers : p->registers;
+        p->spill_bytes = n.registers ? n.spill_bytes : p->spill_bytes;
     }
     if (code != CL_SUCCESS) {
         const clflash_status status =

@@ -52,7 +52,7 @@ static int32_t count(const clflash_context *ctx)
     return n;
 }
 
-/* Makes room: entries that are free now and too small. */
+/* Makes room: entries that are free now. */
 static void drop_idle(clflash_context *ctx)
 {
     for (clfi_scratch_entry **e = &ctx->scratch; *e;) {
@@ -68,7 +68,11 @@ static clflash_status add(clflash_context *ctx, int64_t bytes, clfi_scratch_entr
 {
     clfi_scratch_entry *e = clfi_alloc(&ctx->allocator, 1, sizeof *e);
     CLF_REQUIRE(err, e, CLFLASH_OUT_OF_MEMORY, "no memory for a scratch entry");
-    const clflash_status status = clfi_mem_create(ctx, bytes, &e->mem, err);
+    clflash_status status = clfi_mem_create(ctx, bytes, &e->mem, NULL);
+    if (status != CLFLASH_OK) { /* the memory may be in buffers that nobody uses now */
+        drop_idle(ctx);
+        status = clfi_mem_create(ctx, bytes, &e->mem, err);
+    }
     if (status != CLFLASH_OK) {
         clfi_free(&ctx->allocator, e);
         return status;

@@ -31,12 +31,29 @@ double measure_full_flops(const clflash_attn_desc *desc)
     return 2.0 * n.b * n.hq * ((double)n.d + n.dv) * n.sq * n.sk;
 }
 
-static bool fail(work *w, measure_side *side, clflash_status status, const char *doing)
+/* Keeps why a side could not run. */
+static bool fail(measure_side *side, clflash_status status, const char *doing)
 {
-    char text[sizeof side->note] = "";
+    snprintf(side->note, sizeof side->note, "%s: %s (%d)", doing, clflash_status_string(status),
+             (int)status);
+    return false;
+}
+
+/* The same in the context's words, which name the rule: right after a failed call only. */
+static bool fail_call(const work *w, measure_side *side, clflash_status status)
+{
+    char text[512] = "";
     clflash_context_last_error(w->m->dev->ctx, text, sizeof text);
-    snprintf(side->note, sizeof side->note, "%s: %.60s%s%.110s", doing,
-             clflash_status_string(status), text[0] ? ": " : "", text);
+    if (!text[0])
+        return fail(side, status, "plan");
+    size_t used = 0; /* "engine: reason" a line becomes one line */
+    for (const char *c = text; *c && used + 3 < sizeof side->note; c++) {
+        if (*c != '\n')
+            side->note[used++] = *c;
+        else if (c[1])
+            used += (size_t)snprintf(side->note + used, 3, "; ");
+    }
+    side->note[used] = '\0';
     return false;
 }
 
@@ -50,7 +67,7 @@ static bool verify(work *w, method *me)
     if (status == CLFLASH_OK)
         status = tensors_read(&w->t, dev, w->o);
     if (status != CLFLASH_OK)
-        return fail(w, me->side, status, "run");
+        return fail(me->side, status, "run");
     me->side->check = check_compare(&w->gold, &w->d, w->o, NULL);
     me->side->checked = true;
     return me->side->check.ok;
@@ -62,10 +79,10 @@ static bool open_method(work *w, method *me, const clflash_attn_desc *desc)
     measure_side *side = me->side;
     clflash_status status = clflash_attn_fwd_plan(&me->plan, dev->ctx, desc, NULL);
     if (status != CLFLASH_OK)
-        return fail(w, side, status, "plan");
+        return fail_call(w, side, status);
     status = clflash_plan_info(me->plan, NULL, &side->info);
     if (status != CLFLASH_OK)
-        return fail(w, side, status, "plan info");
+        return fail_call(w, side, status);
     side->bytes = w->t.bytes + side->info.workspace_bytes;
     return true;
 }
@@ -75,7 +92,7 @@ static bool open_workspace(work *w, method *me)
     const clflash_status status =
         tensors_set_workspace(&w->t, w->m->dev, clflash_plan_workspace_bytes(me->plan));
     if (status != CLFLASH_OK)
-        return fail(w, me->side, status, "workspace");
+        return fail(me->side, status, "workspace");
     me->args = w->t.args;
     me->workspace = w->t.workspace; /* the method's own from here on */
     w->t.workspace = NULL;
@@ -160,7 +177,7 @@ static bool begin_timing(work *w, method *me)
     me->time = malloc(sizeof *me->time);
     const clflash_status status =
         me->time ? timing_begin(me->time, w->m->dev, me->plan, &me->args) : CLFLASH_OUT_OF_MEMORY;
-    return status == CLFLASH_OK || fail(w, me->side, status, "run");
+    return status == CLFLASH_OK || fail(me->side, status, "run");
 }
 
 /* Standard attention ready to be timed beside the flash method. */
@@ -186,7 +203,7 @@ static void time_both(work *w, method *flash, method *standard)
                 continue;
             const clflash_status status = timing_run(both[i]->time, w->options->seconds / rounds);
             if (status != CLFLASH_OK) {
-                fail(w, both[i]->side, status, "run");
+                fail(both[i]->side, status, "run");
                 free(both[i]->time);
                 both[i]->time = NULL;
             }
@@ -218,7 +235,7 @@ static bool run_methods(work *w)
             standard.time = NULL;
         }
         time_both(w, &flash, standard.time ? &standard : NULL);
-        ok = flash.side->ran;
+        ok = flash.side->ran && !(standard.side->checked && !standard.side->check.ok);
     }
     clFinish(w->m->dev->queue);
     close_method(&flash);
@@ -247,8 +264,7 @@ bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_o
     w.o = malloc((size_t)w.t.o_bytes + 1);
     if (status == CLFLASH_OK && !w.o)
         status = CLFLASH_OUT_OF_MEMORY;
-    const bool ok =
-        status == CLFLASH_OK ? run_methods(&w) : fail(&w, &result->flash, status, "data");
+    const bool ok = status == CLFLASH_OK ? run_methods(&w) : fail(&result->flash, status, "data");
     free(w.o);
     tensors_free(&w.t);
     check_gold_free(&w.gold);

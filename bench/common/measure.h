@@ -15,7 +15,7 @@ typedef struct measure_options {
 /* One way of computing the problem. */
 typedef struct measure_side {
     bool ran;
-    char note[192]; /* why not */
+    char note[640]; /* why not, on one line */
     clflash_plan_data info;
     timing_stats ms;
     double gflops, gbs;
@@ -45,8 +45,8 @@ typedef struct measurer {
     double standard_gflops; /* slowest so far; 0 = none */
 } measurer;
 
-/* Measures desc. false: the flash side failed or its result is wrong (flash.note or
- * flash.check.why says why); the result prints either way. */
+/* Measures desc. false: the flash side could not run (flash.note says why) or a result is
+ * wrong (check.why); the result prints either way. */
 bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_options *options,
                      measure_result *result);
 

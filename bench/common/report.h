@@ -11,6 +11,7 @@ typedef struct report {
     const app *app;
     const clflash_device_info *info;
     clflash_peak peak;
+    FILE *table; /* standard output, unless a file of results goes there */
     const measure_result *results;
     int n;
 } report;
@@ -19,7 +20,7 @@ const char *report_commit(void); /* of the sources that were built */
 
 /* report.c: the table; rows appear one by one. */
 void report_header(const report *r);
-void report_row(const measure_result *result);
+void report_row(const report *r, const measure_result *m);
 
 /* 36.8 GFLOP/s, 1.24 TFLOP/s; text holds 24 bytes. */
 const char *report_rate(double gflops, char text[24]);

@@ -70,6 +70,12 @@ static void keep(timing *t, const cl_event *events, int32_t samples, double wall
     }
 }
 
+static void keep_wall(timing *t, double seconds)
+{
+    if (t->n_wall < TIMING_MAX_SAMPLES)
+        t->wall_ms[t->n_wall++] = 1e3 * seconds;
+}
+
 /* `samples` batches in one go, an event at the end of each. */
 static clflash_status run_chain(timing *t, int32_t samples)
 {
@@ -85,6 +91,8 @@ static clflash_status run_chain(timing *t, int32_t samples)
         status = code;
     if (status == CLFLASH_OK)
         keep(t, events, samples, wall);
+    if (status == CLFLASH_OK && t->guess_s > LONG_S) /* enqueueing weighs nothing here */
+        keep_wall(t, wall / ((double)samples * t->batch));
     for (int32_t s = 0; s <= samples; s++)
         if (events[s])
             clReleaseEvent(events[s]);
@@ -96,22 +104,22 @@ static clflash_status run_wall(timing *t)
     const double start = app_now();
     clflash_status status = enqueue(t, NULL);
     const cl_int code = clFinish(t->dev->queue);
-    if (t->n_wall < TIMING_MAX_SAMPLES)
-        t->wall_ms[t->n_wall++] = 1e3 * (app_now() - start);
+    keep_wall(t, app_now() - start);
     return status != CLFLASH_OK ? status : code;
 }
 
 clflash_status timing_run(timing *t, double seconds)
 {
     const double sample_s = t->guess_s * t->batch, stop = app_now() + seconds;
+    const int32_t enough = t->n + (sample_s < seconds ? 3 : 1);
     clflash_status status = CLFLASH_OK;
     do {
         const double fit = CHAIN_S / sample_s;
         status = run_chain(t, fit < 1 ? 1 : fit > MAX_CHAIN ? MAX_CHAIN : (int32_t)fit);
-        if (status == CLFLASH_OK)
+        if (status == CLFLASH_OK && t->guess_s <= LONG_S)
             status = run_wall(t);
-    } while (status == CLFLASH_OK && t->n < TIMING_MAX_SAMPLES && app_now() + sample_s < stop &&
-             !app_interrupted());
+    } while (status == CLFLASH_OK && t->n < TIMING_MAX_SAMPLES && !app_interrupted() &&
+             (t->n < enough || app_now() + sample_s < stop));
     return status;
 }
 
@@ -132,5 +140,7 @@ timing_stats timing_get(timing *t)
     timing_stats s = {.median = median(t->ms, t->n), .wall = median(t->wall_ms, t->n_wall)};
     s.min = t->n ? t->ms[0] : 0;
     s.max = t->n ? t->ms[t->n - 1] : 0;
+    if (s.median > 0) /* sorted by median() */
+        s.spread = (t->ms[(int64_t)t->n * 3 / 4] - t->ms[t->n / 4]) / s.median;
     return s;
 }

@@ -19,6 +19,7 @@ typedef struct timing {
 
 typedef struct timing_stats {
     double median, min, max; /* ms per call, on the device */
+    double spread;           /* interquartile range by median */
     double wall;             /* ms per call, enqueue to finish, median */
 } timing_stats;
 

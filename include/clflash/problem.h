@@ -44,7 +44,7 @@ typedef struct clflash_mask {
     int32_t window_left;   /* >= 0 or CLFLASH_UNBOUNDED; used with window */
     int32_t window_right;  /* >= 0 or CLFLASH_UNBOUNDED; causal bounds it by 0 as well */
     bool segments;         /* segment ids come as arrays: visible only within one segment */
-    bool positions;        /* p(i) and p(j) come as arrays */
+    bool positions;        /* p(i) and p(j) come as arrays, each within +-2^30 */
     bool kv_lengths;       /* j < length[b] comes as an array */
     bool boolean;          /* a boolean mask comes as an array: non-zero = visible */
 } clflash_mask;
@@ -79,7 +79,8 @@ typedef struct clflash_attn_desc {
     bool alibi; /* slopes f32 [Hq] come as an array: s -= slope |p(i) - p(j)| */
     bool sink;  /* logits f32 [Hq] come as an array: joins the denominator only */
     bool bias;  /* an additive mask comes as an array */
-    int32_t docs; /* for programs that make their own data: N equal documents as segments */
+    int32_t docs; /* for programs that make their own data: N equal documents as segments;
+                     the segment arrays come as with mask.segments */
     clflash_layout layout; /* 0 = [B,S,H,D] */
     clflash_attn_choice choice;
 } clflash_attn_desc;
@@ -116,7 +117,8 @@ CLFLASH_API clflash_status clflash_attn_desc_parse(clflash_attn_desc *desc, cons
 CLFLASH_API clflash_status clflash_attn_desc_check(const clflash_attn_desc *desc, char *reason,
                                                    size_t reason_bytes);
 
-/* An additive or boolean mask [B|1, Hq|1, Sq|1, Sk] in host memory. */
+/* An additive or boolean mask [B|1, Hq|1, Sq|1, Sk] in host memory. An element of the
+ * additive mask that is -infinity hides its key. */
 typedef struct clflash_host_mask {
     const void *data;
     clflash_dtype dtype;     /* bias only: f32 or the problem's dtype; boolean: uint8 always */

@@ -96,8 +96,8 @@ static clflash_status view_bytes(checker *c, const char *name, const int64_t n[3
 
 /* An output's rows must not overlap each other: each stride, in rising order, steps over
  * all that the smaller ones cover. */
-static clflash_status check_output_rows(checker *c, const char *name, const int64_t n[3],
-                                        const int64_t stride[3], int64_t row_bytes)
+clflash_status clfi_check_output_rows(const char *name, const int64_t n[3], const int64_t stride[3],
+                                      int64_t row_bytes, clfi_err *err)
 {
     int order[3] = {0, 1, 2};
     for (int i = 0; i < 3; i++)
@@ -112,7 +112,7 @@ static clflash_status check_output_rows(checker *c, const char *name, const int6
         const int axis = order[i];
         if (n[axis] <= 1)
             continue;
-        CLF_REQUIRE(c->err, stride[axis] >= covered, CLFLASH_INVALID_STRIDE,
+        CLF_REQUIRE(err, stride[axis] >= covered, CLFLASH_BUFFER_OVERLAP,
                     "%s: stride %lld makes rows of the output overlap (%lld bytes lie below it)",
                     name, (long long)stride[axis], (long long)covered);
         covered = stride[axis] * (n[axis] - 1) + covered;
@@ -143,7 +143,7 @@ static clflash_status check_view(checker *c, const char *name, const clflash_vie
     }
     CLF_TRY(view_bytes(c, name, n, stride, row, element, &bytes));
     if (output)
-        CLF_TRY(check_output_rows(c, name, n, stride, row));
+        CLF_TRY(clfi_check_output_rows(name, n, stride, row, c->err));
     CLF_TRY(check_buffer(c, name, v->buffer, v->offset_bytes, bytes, element, &s));
     s.period = stride[1];
     s.in_period = (n[2] - 1) * stride[2] + row;
@@ -314,19 +314,7 @@ static clflash_status check_block_mask(checker *c, clfi_attn_call *call, const c
 {
     if (!m)
         return CLFLASH_OK;
-    const clfi_attn *p = &plan->p, *o = &m->p;
-    CLF_REQUIRE(c->err, p->blocks && plan->block_q > 0, CLFLASH_EXTRA_BUFFER,
-                "block_mask: given but the plan does not use one");
-    CLF_REQUIRE(c->err, m->ctx == plan->ctx, CLFLASH_FOREIGN_CONTEXT,
-                "block_mask: made on another context");
-    CLF_REQUIRE(c->err,
-                m->block_q == plan->block_q && m->block_kv == plan->block_kv && p->b == o->b &&
-                    p->sq == o->sq && p->sk == o->sk && p->band_lo == o->band_lo &&
-                    p->band_hi == o->band_hi && p->q_pos0 == o->q_pos0 && p->seg == o->seg &&
-                    p->pos == o->pos && p->kvlen == o->kvlen && p->boolean == o->boolean,
-                CLFLASH_FOREIGN_PLAN,
-                "block_mask: made for blocks %d x %d of [%s], the plan has %d x %d", m->block_q,
-                m->block_kv, m->problem, plan->block_q, plan->block_kv);
+    CLF_TRY(clfi_block_mask_fits(m, plan, c->err));
     call->blocks = m->records;
     call->a.blocks_off = 0;
     return CLFLASH_OK;

@@ -39,28 +39,83 @@ static clflash_status enqueue_flash(const clflash_plan *plan, clfi_attn_call *ca
     return status;
 }
 
+/* Sk = 0: o = 0, lse = the sink or -inf. */
+static clflash_status enqueue_empty(const clflash_plan *plan, const clfi_attn_call *call,
+                                    cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                    clfi_err *err)
+{
+    const clfi_attn *p = &plan->p;
+    const int32_t has_sink = p->sink;
+    const clfi_arg args[] = {
+        CLFI_ARG_MEM(call->o),
+        {sizeof(cl_mem), call->lse ? &call->lse : NULL  },
+        {sizeof(cl_mem), call->sink ? &call->sink : NULL},
+        CLFI_ARG(call->a),
+        CLFI_ARG(p->dv),
+        CLFI_ARG(has_sink)
+    };
+    const size_t global[] = {(size_t)p->sq, (size_t)p->hq, (size_t)p->b}, local[] = {1, 1, 1};
+    return clfi_kernel_launch(plan->empty, call->queue, args, 6, 3, global, local, n_wait,
+                              wait_list, event, err);
+}
+
 static clflash_status enqueue(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
                               const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
+    if (plan->empty)
+        return enqueue_empty(plan, call, n_wait, wait_list, event, err);
     if (plan->kernel)
         return enqueue_flash(plan, call, n_wait, wait_list, event, err);
     return clfi_standard_enqueue(plan, call, n_wait, wait_list, event, err);
 }
 
-/* With scratch from the context's pool, given back with the call's own event. */
+/* The caller's wait list and one more event, without the heap. */
+#define MAX_WAITS 16
+typedef struct waits {
+    cl_uint n;
+    const cl_event *list;
+    cl_event own[MAX_WAITS + 1];
+    cl_event marker; /* released by waits_end */
+} waits;
+
+static clflash_status waits_join(waits *w, cl_command_queue queue, cl_uint n_wait,
+                                 const cl_event *wait_list, cl_event more, clfi_err *err)
+{
+    w->marker = NULL;
+    w->n = n_wait;
+    w->list = wait_list;
+    if (!more)
+        return CLFLASH_OK;
+    w->n = 0;
+    w->list = w->own;
+    if (n_wait > MAX_WAITS) { /* a marker stands for them all */
+        CLF_TRY(clfi_queue_marker(queue, n_wait, wait_list, &w->marker, err));
+        w->own[w->n++] = w->marker;
+    } else {
+        for (; w->n < n_wait; w->n++)
+            w->own[w->n] = wait_list[w->n];
+    }
+    w->own[w->n++] = more;
+    return CLFLASH_OK;
+}
+
+/* With scratch from the context's pool: ours after its last user, given back with the
+ * call's own event. */
 static clflash_status enqueue_pooled(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
                                      const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
     clfi_scratch scratch;
+    waits w;
     cl_event done = NULL;
     CLF_TRY(clfi_scratch_take(plan->ctx, plan->workspace_bytes, &scratch, err));
     call->workspace = scratch.mem;
     call->workspace_offset = 0;
-    clflash_status status = CLFLASH_OK;
-    if (scratch.after) /* its last user may still run: a barrier orders any kind of queue */
-        status = clfi_queue_barrier(call->queue, 1, &scratch.after, NULL, err);
+    clflash_status status = waits_join(&w, call->queue, n_wait, wait_list, scratch.after, err);
     if (status == CLFLASH_OK)
-        status = enqueue(plan, call, n_wait, wait_list, &done, err);
+        status = enqueue(plan, call, w.n, w.list, &done, err);
+    clfi_event_release(w.marker);
+    if (status != CLFLASH_OK) /* part of it may be enqueued and still use the scratch */
+        clfi_queue_finish(call->queue, NULL);
     clfi_scratch_give(plan->ctx, &scratch, done);
     if (status == CLFLASH_OK && event)
         *event = done;

@@ -157,26 +157,58 @@ static clflash_status wrap_inputs(mems *m, const clfi_attn *p, const clflash_att
     return wrap_mask(m, "boolean", p, &h->boolean, 1, &d->boolean);
 }
 
-/* o is packed on the device when the caller's has gaps, so that these are never written. */
-static clflash_status copy_out(const clfi_attn *p, const clflash_attn_host_args *h,
-                               const clflash_attn_fwd_args *d, int64_t o_bytes, cl_command_queue q,
-                               clfi_err *err)
+/* The caller's strided o from packed rows; what lies between its rows is not written. */
+static void scatter(const clfi_attn *p, const char *packed, char *o, const int64_t stride[3])
 {
     const int64_t row = p->dv * (int64_t)clflash_dtype_bytes(p->dtype);
+    const bool bhsd = p->layout == CLFLASH_LAYOUT_BHSD;
+    for (int64_t b = 0; b < p->b; b++)
+        for (int64_t i = 0; i < p->sq; i++)
+            for (int64_t h = 0; h < p->hq; h++) {
+                const int64_t at = bhsd ? (b * p->hq + h) * p->sq + i : (b * p->sq + i) * p->hq + h;
+                memcpy(o + b * stride[0] + i * stride[1] + h * stride[2], packed + at * row,
+                       (size_t)row);
+            }
+}
+
+static clflash_status copy_out(const clfi_attn *p, const clflash_attn_host_args *h,
+                               const clflash_attn_fwd_args *d, int64_t o_bytes,
+                               clflash_context *ctx, clfi_err *err)
+{
+    const cl_command_queue queue = clflash_context_queue(ctx);
     const int64_t *s = h->o_stride_bytes;
-    if (!(s[0] || s[1] || s[2])) {
-        CLF_TRY(clfi_mem_read(q, d->o.buffer, 0, o_bytes, h->o, err));
+    if (s[0] || s[1] || s[2]) {
+        const clflash_allocator *a = clfi_context_allocator(ctx);
+        char *packed = clfi_alloc(a, (size_t)o_bytes, 1);
+        CLF_REQUIRE(err, packed, CLFLASH_OUT_OF_MEMORY, "no host memory for o");
+        const clflash_status status = clfi_mem_read(queue, d->o.buffer, 0, o_bytes, packed, err);
+        if (status == CLFLASH_OK)
+            scatter(p, packed, h->o, s);
+        clfi_free(a, packed);
+        CLF_TRY(status);
     } else {
-        for (int64_t b = 0; b < p->b; b++)
-            for (int64_t i = 0; i < p->sq; i++)
-                for (int64_t head = 0; head < p->hq; head++) {
-                    const int64_t at = b * s[0] + i * s[1] + head * s[2];
-                    CLF_TRY(clfi_mem_read(q, d->o.buffer, at, row, (char *)h->o + at, err));
-                }
+        CLF_TRY(clfi_mem_read(queue, d->o.buffer, 0, o_bytes, h->o, err));
     }
     if (h->lse)
-        CLF_TRY(clfi_mem_read(q, d->lse.buffer, 0, (int64_t)p->b * p->hq * p->sq * 4, h->lse, err));
+        CLF_TRY(
+            clfi_mem_read(queue, d->lse.buffer, 0, (int64_t)p->b * p->hq * p->sq * 4, h->lse, err));
     return CLFLASH_OK;
+}
+
+/* The strides of a host o are ours to check: the device's is packed. */
+static clflash_status check_o_strides(const clfi_attn *p, const int64_t stride[3], clfi_err *err)
+{
+    const int64_t element = (int64_t)clflash_dtype_bytes(p->dtype);
+    const int64_t n[3] = {p->b, p->sq, p->hq};
+    int64_t bytes;
+    CLF_TRY(tensor_bytes("o", p, p->sq, p->hq, p->dv, stride, &bytes, err));
+    if (!(stride[0] || stride[1] || stride[2]) || bytes == 0)
+        return CLFLASH_OK;
+    for (int axis = 0; axis < 3; axis++)
+        CLF_REQUIRE(err, stride[axis] % element == 0, CLFLASH_INVALID_STRIDE,
+                    "o: stride %lld is no multiple of the element's %lld bytes",
+                    (long long)stride[axis], (long long)element);
+    return clfi_check_output_rows("o", n, stride, p->dv * element, err);
 }
 
 static clflash_status run(clflash_context *ctx, const clflash_plan *plan,
@@ -187,9 +219,11 @@ static clflash_status run(clflash_context *ctx, const clflash_plan *plan,
     clflash_attn_fwd_args d = {0};
     int64_t o_bytes;
     CLF_TRY(wrap_inputs(m, p, h, &d));
-    /* Outputs are the device's own buffers: the caller's o is written only on success. */
-    memcpy(d.o.stride_bytes, h->o_stride_bytes, sizeof d.o.stride_bytes);
-    CLF_TRY(tensor_bytes("o", p, p->sq, p->hq, p->dv, h->o_stride_bytes, &o_bytes, err));
+    /* Outputs are the device's own packed buffers: the caller's o is written only on
+     * success. */
+    const int64_t packed[3] = {0};
+    CLF_TRY(check_o_strides(p, h->o_stride_bytes, err));
+    CLF_TRY(tensor_bytes("o", p, p->sq, p->hq, p->dv, packed, &o_bytes, err));
     if (h->o && o_bytes > 0) {
         CLF_TRY(clfi_mem_create(ctx, o_bytes, &d.o.buffer, err));
         m->mem[m->n++] = d.o.buffer;
@@ -204,7 +238,7 @@ static clflash_status run(clflash_context *ctx, const clflash_plan *plan,
         return status;
     }
     CLF_TRY(clfi_queue_finish(queue, err));
-    return p->b > 0 && p->sq > 0 ? copy_out(p, h, &d, o_bytes, queue, err) : CLFLASH_OK;
+    return p->b > 0 && p->sq > 0 ? copy_out(p, h, &d, o_bytes, ctx, err) : CLFLASH_OK;
 }
 
 clflash_status clflash_attn_fwd_host(clflash_context *ctx, const clflash_attn_desc *desc,

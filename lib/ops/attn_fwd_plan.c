@@ -56,6 +56,31 @@ static clflash_status make_flash(clflash_plan *plan, clfi_err *err)
     return CLFLASH_OK;
 }
 
+/* No key at all: rows without keys, whatever the engine. */
+static clflash_status make_empty(clflash_plan *plan, clfi_err *err)
+{
+    char options[64];
+    snprintf(options, sizeof options, "-DP_DTYPE=%d -DT_WG=1", (int)plan->p.dtype);
+    return clfi_kernel_get(&plan->empty, plan->ctx, "convert.cl", "clf_attn_empty", options, err);
+}
+
+static clflash_status make_kernels(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err)
+{
+    const clfi_attn *p = &plan->p;
+    if (p->b == 0 || p->sq == 0)
+        return CLFLASH_OK; /* nothing is ever launched */
+    if (p->sk == 0)
+        return make_empty(plan, err);
+    if (!plan->engine->source)
+        return clfi_standard_make(plan, max_workspace_bytes, err);
+    CLF_TRY(make_flash(plan, err));
+    CLF_REQUIRE(
+        err, max_workspace_bytes == 0 || plan->workspace_bytes <= max_workspace_bytes,
+        CLFLASH_UNSUPPORTED, "%s: it needs %lld bytes of workspace, more than the %lld allowed",
+        plan->engine->name, (long long)plan->workspace_bytes, (long long)max_workspace_bytes);
+    return CLFLASH_OK;
+}
+
 static clflash_status make_plan(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
                                 const clfi_candidate *c, int64_t max_workspace_bytes, clfi_err *err)
 {
@@ -68,14 +93,7 @@ static clflash_status make_plan(clflash_plan **out, clflash_context *ctx, const 
     plan->row = c->row;
     memcpy(plan->origin, c->origin, sizeof plan->origin);
     clflash_attn_desc_print(&p->desc, plan->problem, sizeof plan->problem);
-    clflash_status status = c->engine->source ? make_flash(plan, err)
-                                              : clfi_standard_make(plan, max_workspace_bytes, err);
-    if (status == CLFLASH_OK && max_workspace_bytes > 0 &&
-        plan->workspace_bytes > max_workspace_bytes)
-        status = clfi_fail(err, CLFLASH_UNSUPPORTED,
-                           "%s: it needs %lld bytes of workspace, more than the %lld allowed",
-                           c->engine->name, (long long)plan->workspace_bytes,
-                           (long long)max_workspace_bytes);
+    const clflash_status status = make_kernels(plan, max_workspace_bytes, err);
     if (status != CLFLASH_OK)
         clflash_plan_destroy(&plan);
     *out = plan;
@@ -94,10 +112,34 @@ void clflash_plan_destroy(clflash_plan **pointer)
         return;
     clflash_plan *plan = *pointer;
     clfi_kernel_release(plan->kernel);
+    clfi_kernel_release(plan->empty);
     clfi_block_builder_free(&plan->blocks);
     clfi_standard_free(&plan->standard);
     clfi_free(clfi_context_allocator(plan->ctx), plan);
     *pointer = NULL;
+}
+
+/* A row of a file or a table that this driver does not take gives way to the safe row. */
+static clflash_status try_candidate(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
+                                    const clfi_candidate *c, int64_t max_workspace, clfi_err *err)
+{
+    const bool launches = p->b > 0 && p->sq > 0 && p->sk > 0;
+    if (launches)
+        CLF_TRY(clfi_probe(ctx, c->engine, p->dtype, err));
+    const clflash_status status = make_plan(out, ctx, p, c, max_workspace, err);
+    if (status != CLFLASH_INVALID_TUNABLE && status != CLFLASH_BUILD_FAILED &&
+        status != CL_OUT_OF_RESOURCES)
+        return status;
+    if (!strcmp(c->origin, "caller") || !strcmp(c->origin, "safe"))
+        return status;
+    clfi_candidate safe = {.engine = c->engine, .origin = "safe"};
+    clfi_err again = {0};
+    c->engine->safe(p, clfi_context_profile(ctx), &safe.row);
+    if (make_plan(out, ctx, p, &safe, max_workspace, &again) != CLFLASH_OK)
+        return status;
+    clfi_log(ctx, CLFLASH_LOG_WARNING, "%s: the row from the %s failed, the safe one serves: %s",
+             c->engine->name, c->origin, err->text);
+    return CLFLASH_OK;
 }
 
 /* The first candidate that its probe and its build let through. */
@@ -108,11 +150,11 @@ static clflash_status first_that_works(clflash_plan **out, clflash_context *ctx,
     clflash_status status = CLFLASH_UNSUPPORTED;
     for (int32_t i = 0; i < n; i++) {
         clfi_err reason = {0};
-        status = clfi_probe(ctx, c[i].engine, p->dtype, &reason);
-        if (status == CLFLASH_OK)
-            status = make_plan(out, ctx, p, &c[i], max_workspace, &reason);
+        status = try_candidate(out, ctx, p, &c[i], max_workspace, &reason);
         if (status == CLFLASH_OK)
             return CLFLASH_OK;
+        if (status == CLFLASH_OUT_OF_MEMORY) /* of the host: says nothing of the engine */
+            return clfi_fail(err, status, "%s", reason.text);
         clfi_strbuf_add(why, "%s: %.500s\n", c[i].engine->name, reason.text);
         if (i + 1 < n)
             clfi_log(ctx, CLFLASH_LOG_WARNING, "%s does not serve this plan, %s is next: %s",
@@ -132,14 +174,16 @@ static bool has_tuned_row(clflash_context *ctx, const clfi_attn *p)
     return clfi_select(ctx, p, true, c, &n, &why, NULL) == CLFLASH_OK && n > 0;
 }
 
-static clflash_status measure(clflash_context *ctx, const clfi_attn *p, double limit_s,
-                              clfi_err *err)
+/* That tuning failed is no reason not to plan. */
+static void measure(clflash_context *ctx, const clfi_attn *p, double limit_s)
 {
+    clfi_err err = {0};
     const clflash_tune_params params = {.seconds = limit_s > 0 ? limit_s : MEASURE_DEFAULT_S,
                                         .all_engines = true};
     clflash_tune_result result;
     clflash_status file = CLFLASH_OK;
-    return clfi_attn_tune(ctx, p, &params, &result, &file, err);
+    if (clfi_attn_tune(ctx, p, &params, &result, &file, &err) != CLFLASH_OK)
+        clfi_log(ctx, CLFLASH_LOG_WARNING, "tuning for this plan failed: %s", err.text);
 }
 
 static clflash_status plan_fwd(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
@@ -155,10 +199,14 @@ static clflash_status plan_fwd(clflash_plan **out, clflash_context *ctx, const c
     CLF_REQUIRE(err, params->rigor >= CLFLASH_PLAN_ESTIMATE && params->rigor <= CLFLASH_PLAN_CACHED,
                 CLFLASH_INVALID_ARGUMENT, "rigor %d is not one of clflash_plan_rigor",
                 (int)params->rigor);
+    CLF_REQUIRE(err, params->time_limit_s >= 0 && params->max_workspace_bytes >= 0,
+                CLFLASH_INVALID_ARGUMENT,
+                "time_limit_s = %g or max_workspace_bytes = %lld is negative", params->time_limit_s,
+                (long long)params->max_workspace_bytes);
     /* Nothing to compute is nothing to measure. */
     const bool some = p->b > 0 && p->sq > 0 && p->sk > 0;
     if (params->rigor == CLFLASH_PLAN_MEASURE && some && !has_tuned_row(ctx, p))
-        CLF_TRY(measure(ctx, p, params->time_limit_s, err));
+        measure(ctx, p, params->time_limit_s);
     CLF_TRY(clfi_select(ctx, p, cached, c, &n, &why, err));
     CLF_REQUIRE(err, n > 0 || !cached, CLFLASH_NOT_CACHED, "the tuning file has no row for it");
     CLF_REQUIRE(err, n > 0, CLFLASH_UNSUPPORTED, "no engine can run it:\n%s", text);
@@ -170,9 +218,10 @@ clflash_status clflash_attn_fwd_plan(clflash_plan **out, clflash_context *ctx,
                                      const clflash_plan_params *params)
 {
     static const clflash_plan_params defaults = {0};
+    if (out)
+        *out = NULL;
     if (!out || !ctx)
         return CLFLASH_INVALID_ARGUMENT;
-    *out = NULL;
     clfi_err err = {0};
     clfi_attn p;
     char problem[CLFLASH_PROBLEM_BYTES] = "";

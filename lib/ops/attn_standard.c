@@ -1,300 +1,322 @@
-/* attn_standard.c -- standard attention: S = Q K^T, softmax, O = P V by CLBlast, in chunks
- * whose scores fit the memory. (L4)
+/* attn_standard.c -- standard attention: S = Q K^T, softmax, O = P V, in chunks. (L4)
  *
- * Everything is packed to f32 first (CLBlast has no bf16, and half only where the driver
- * lists it, with sums in half). Q is packed [B, Hk, group * Sq, D], so grouped heads are
- * one product per KV head. */
+ * All heads of a group share a KV head, so their queries are rows of one matrix: one GEMM
+ * per pair of batch and KV head, batched over the pairs of a chunk. CLBlast has no wait
+ * lists: on an out-of-order queue a barrier stands between all steps. */
 #include "lib/ops/plan.h"
 
 #include "host/blas.h"
 #include "lib/base/strbuf.h"
 
-#define ALIGN_BYTES 256
-#define MIN_SCORES_BYTES ((int64_t)1 << 20)
+#define ALIGN 64 /* floats: the parts of the workspace start at multiples of 256 bytes */
+#define LANES 16 /* rows of scores are padded to the widest vector of attn_softmax.cl */
 
-static int64_t aligned(int64_t bytes)
+/* ---- memory ---- */
+
+/* Floats of a chunk, not rounded; double because the problem may be any size. */
+static double chunk_floats(const clfi_attn *p, const clfi_standard *s, int64_t pairs, int64_t rows)
 {
-    return (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+    const double keys = (double)pairs * p->sk, queries = (double)pairs * p->group * rows;
+    return queries * ((double)p->d + p->dv + (double)s->ld + 1) + keys * (p->d + p->dv + 1.0) +
+           (double)pairs + 8.0 * ALIGN;
 }
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* KV heads and packed query rows of a chunk, by what may be spent on scores. */
-static void size_chunk(clfi_standard *s, const clfi_attn *p, int64_t budget_bytes)
+/* What CLBlast's int offsets and the budget allow. */
+static bool chunk_fits(const clfi_attn *p, const clfi_standard *s, int64_t pairs, int64_t rows,
+                       double budget)
 {
-    const int64_t heads = (int64_t)p->b * p->hk, rows = (int64_t)p->group * p->sq;
-    const int64_t wide = p->sk > p->dv ? p->sk : p->dv > 0 ? p->dv : 1;
-    int64_t fit = budget_bytes / (wide * 4); /* rows of scores, and of o */
-    fit = min64(fit, INT32_MAX / wide);      /* CLBlast's offsets are ints */
-    fit = fit < 1 ? 1 : fit;
-    s->rows = min64(rows, fit);
-    s->heads = s->rows < rows ? 1 : min64(heads, fit / rows);
-    /* K and V of the chunk's heads pass through ints as well. */
-    const int64_t kv = (int64_t)p->sk * (p->d > p->dv ? p->d : p->dv);
-    if (kv > 0)
-        s->heads = min64(s->heads, INT32_MAX / kv > 0 ? INT32_MAX / kv : 1);
-    s->heads = min64(s->heads, rows * p->d > 0 ? INT32_MAX / (rows * p->d) : s->heads);
-    s->heads = s->heads < 1 ? 1 : s->heads;
+    return chunk_floats(p, s, pairs, rows) <= budget &&
+           (double)pairs * p->group * rows * (double)s->ld <= INT32_MAX;
 }
 
-static int64_t lay_out(clfi_standard *s, const clfi_attn *p)
+static int64_t place(int64_t *end, int64_t floats)
 {
-    const int64_t heads = (int64_t)p->b * p->hk, rows = (int64_t)p->group * p->sq;
-    int64_t at = 0;
-    s->flag_at = at;
-    at += ALIGN_BYTES;
-    s->q_at = at;
-    at += aligned(heads * rows * p->d * 4);
-    s->k_at = at;
-    at += aligned(heads * p->sk * p->d * 4);
-    s->v_at = at;
-    at += aligned(heads * p->sk * p->dv * 4);
-    s->o_at = at;
-    at += aligned(s->heads * s->rows * p->dv * 4);
-    s->s_at = at;
-    at += aligned(s->heads * s->rows * p->sk * 4);
+    const int64_t at = *end;
+    *end = (at + floats + ALIGN - 1) / ALIGN * ALIGN;
     return at;
 }
 
-static clflash_status make_kernels(clflash_plan *plan, clfi_err *err)
+static clflash_status choose_chunk(clfi_standard *s, const clfi_attn *p, const clfi_profile *dev,
+                                   int64_t max_bytes, clfi_err *err)
 {
-    clfi_standard *s = &plan->standard;
-    clflash_context *ctx = plan->ctx;
-    char text[1024];
-    clfi_attn rules = plan->p;
-    rules.blocks = false;
+    int64_t bytes = dev->global_bytes / 4;
+    bytes = dev->max_alloc_bytes > 0 && dev->max_alloc_bytes < bytes ? dev->max_alloc_bytes : bytes;
+    bytes = max_bytes > 0 && max_bytes < bytes ? max_bytes : bytes;
+    double budget = (double)bytes / 4;
+    budget = budget > INT32_MAX ? INT32_MAX : budget;
+    const int64_t all = (int64_t)p->b * p->hk;
+    s->ld = ((int64_t)p->sk + LANES - 1) / LANES * LANES;
+    int64_t low = 0, high = all; /* the largest number of pairs with all their rows */
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        if (chunk_fits(p, s, middle, p->sq, budget))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    s->pairs = low > 0 ? low : 1;
+    int64_t rows = 0;
+    for (high = p->sq; rows < high;) {
+        const int64_t middle = rows + (high - rows + 1) / 2;
+        if (chunk_fits(p, s, s->pairs, middle, budget))
+            rows = middle;
+        else
+            high = middle - 1;
+    }
+    s->rows = rows;
+    CLF_REQUIRE(err, rows > 0 || p->sq == 0 || all == 0, CLFLASH_UNSUPPORTED,
+                "standard attention needs %.0f bytes for one row of queries, at most %lld are "
+                "allowed (max_workspace_bytes, the largest buffer, a quarter of the memory)",
+                4 * chunk_floats(p, s, 1, 1), (long long)bytes);
+    return CLFLASH_OK;
+}
+
+/* The parts of the workspace, and its bytes. */
+static int64_t lay_out(clfi_standard *s, const clfi_attn *p)
+{
+    int64_t end = 0;
+    const int64_t queries = s->pairs * p->group * s->rows, keys = s->pairs * p->sk;
+    s->q = place(&end, queries * p->d);
+    s->k = place(&end, keys * p->d);
+    s->v = place(&end, keys * p->dv);
+    s->s = place(&end, queries * s->ld);
+    s->o = place(&end, queries * p->dv);
+    s->scale = place(&end, queries);
+    s->bad = place(&end, keys);
+    s->any = place(&end, s->pairs);
+    return end * 4;
+}
+
+/* ---- kernels ---- */
+
+static clflash_status get_kernels(clfi_standard *s, clflash_context *ctx, const clfi_attn *p,
+                                  clfi_err *err)
+{
+    const clfi_profile *dev = clfi_context_profile(ctx);
+    char text[512];
     clfi_strbuf options = clfi_strbuf_on(text, sizeof text);
-    clfi_strbuf_add(&options, "-DP_DTYPE=%d -DT_WG=%d", (int)plan->p.dtype, s->work_group);
+    s->pack_group = dev->cpu ? 1 : 64;
+    s->softmax_group = dev->cpu ? 1 : dev->max_work_group >= 256 ? 256 : 64;
+    clfi_strbuf_add(&options, "-DP_DTYPE=%d -DT_WG=%d", (int)p->dtype, (int)s->pack_group);
     CLF_TRY(clfi_kernel_get(&s->pack, ctx, "convert.cl", "clf_pack", text, err));
+    CLF_TRY(clfi_kernel_get(&s->pack_values, ctx, "convert.cl", "clf_pack_values", text, err));
     CLF_TRY(clfi_kernel_get(&s->unpack, ctx, "convert.cl", "clf_unpack", text, err));
+    clfi_attn rules = *p;
+    rules.blocks = false;
+    rules.d = rules.dv = 1; /* not read: one binary for all head dimensions */
     options = clfi_strbuf_on(text, sizeof text);
     clfi_attn_options(&rules, &options);
-    clfi_strbuf_add(&options, " -DT_WG=%d", s->work_group);
-    CLF_TRY(clfi_kernel_get(&s->softmax, ctx, "attn_softmax.cl", "clf_softmax", text, err));
-    return clfi_kernel_get(&s->repair, ctx, "attn_softmax.cl", "clf_repair", text, err);
+    const int lanes = !dev->cpu ? 1 : dev->vector_width >= 16 ? 16 : 8;
+    clfi_strbuf_add(&options, " -DT_WG=%d -DCLF_LANES=%d", (int)s->softmax_group, lanes);
+    return clfi_kernel_get(&s->softmax, ctx, "attn_softmax.cl", "clf_attn_softmax", text, err);
 }
 
 clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err)
 {
     clfi_standard *s = &plan->standard;
-    const clfi_attn *p = &plan->p;
     const clfi_profile *dev = clfi_context_profile(plan->ctx);
     CLF_TRY(clfi_blas_supported(plan->ctx, err));
-    s->work_group = dev->cpu ? 1 : dev->max_work_group >= 128 ? 128 : 64;
-    /* The workspace is one buffer: what is not packed tensors is for scores. */
-    *s = (clfi_standard){.work_group = s->work_group};
-    s->heads = s->rows = 0;
-    const int64_t fixed = lay_out(s, p);
-    int64_t limit = min64(dev->max_alloc_bytes, dev->global_bytes / 4);
-    if (max_workspace_bytes > 0)
-        limit = min64(limit, max_workspace_bytes);
-    CLF_REQUIRE(err, fixed + MIN_SCORES_BYTES <= limit || p->sk == 0 || max_workspace_bytes > 0,
-                CLFLASH_UNSUPPORTED,
-                "standard: packed tensors of %lld bytes do not fit a workspace of %lld",
-                (long long)fixed, (long long)limit);
-    /* o's chunk stands beside its scores. */
-    size_chunk(s, p,
-               p->sk + p->dv > 0 ? (limit - fixed > 0 ? limit - fixed : 0) / (p->sk + p->dv) *
-                                       (p->sk > p->dv ? p->sk : p->dv)
-                                 : 0);
-    plan->workspace_bytes = lay_out(s, p);
-    return make_kernels(plan, err);
+    CLF_TRY(choose_chunk(s, &plan->p, dev, max_workspace_bytes, err));
+    plan->workspace_bytes = lay_out(s, &plan->p);
+    return get_kernels(s, plan->ctx, &plan->p, err);
 }
 
 void clfi_standard_free(clfi_standard *s)
 {
     clfi_kernel_release(s->pack);
-    clfi_kernel_release(s->unpack);
+    clfi_kernel_release(s->pack_values);
     clfi_kernel_release(s->softmax);
-    clfi_kernel_release(s->repair);
-    *s = (clfi_standard){0};
+    clfi_kernel_release(s->unpack);
+    s->pack = s->pack_values = s->softmax = s->unpack = NULL;
 }
 
-/* One call in flight: on an out-of-order queue a barrier stands between any two steps. */
-typedef struct standard_run {
-    const clflash_plan *plan;
-    const clfi_attn_call *call;
-    clfi_err *err;
-} standard_run;
-
-static clflash_status step(const standard_run *r)
-{
-    return r->call->out_of_order ? clfi_queue_barrier(r->call->queue, 0, NULL, NULL, r->err)
-                                 : CLFLASH_OK;
-}
-
-/* Where part `at` of the workspace starts, in elements of 4 bytes. */
-static clf_i64 place(const standard_run *r, int64_t at)
-{
-    return (r->call->workspace_offset + at) / 4;
-}
-
-static clflash_status launch(const standard_run *r, clfi_kernel *kernel, const clfi_arg *args,
-                             int32_t n, int64_t rows, int64_t heads)
-{
-    const size_t wg = (size_t)r->plan->standard.work_group;
-    const size_t global[3] = {wg, (size_t)rows, (size_t)heads}, local[3] = {wg, 1, 1};
-    CLF_TRY(clfi_kernel_launch(kernel, r->call->queue, args, n, 3, global, local, 0, NULL, NULL,
-                               r->err));
-    return step(r);
-}
-
-/* A view [B, S, H, width] to packed f32 [B, H, S, width] at `to`. */
-static clflash_status pack(const standard_run *r, cl_mem mem, const clf_i64 view[4], int64_t to,
-                           int32_t len, int32_t heads, cl_int width, cl_int scrub)
-{
-    const clfi_standard *s = &r->plan->standard;
-    const cl_mem workspace = r->call->workspace;
-    const clf_i64 to_off = place(r, to), flag_off = place(r, s->flag_at);
-    const cl_int n_heads = heads;
-    if (len == 0)
-        return CLFLASH_OK;
-    const clfi_arg args[] = {
-        CLFI_ARG_MEM(mem),  CLFI_ARG_MEM(workspace), CLFI_ARG_MEM(workspace), CLFI_ARG(to_off),
-        CLFI_ARG(flag_off), CLFI_ARG(view[0]),       CLFI_ARG(view[1]),       CLFI_ARG(view[2]),
-        CLFI_ARG(view[3]),  CLFI_ARG(n_heads),       CLFI_ARG(width),         CLFI_ARG(scrub),
-    };
-    return launch(r, s->pack, args, 12, len, (int64_t)r->plan->p.b * heads);
-}
-
-static clflash_status pack_all(const standard_run *r)
-{
-    const clfi_standard *s = &r->plan->standard;
-    const clfi_attn *p = &r->plan->p;
-    const clf_attn_args *a = &r->call->a;
-    const clf_i64 q[4] = {a->q_off, a->q_sb, a->q_ss, a->q_sh};
-    const clf_i64 k[4] = {a->k_off, a->k_sb, a->k_ss, a->k_sh};
-    const clf_i64 v[4] = {a->v_off, a->v_sb, a->v_ss, a->v_sh};
-    CLF_TRY(clfi_mem_fill_zero(r->call->queue, r->call->workspace,
-                               r->call->workspace_offset + s->flag_at, 4, r->err));
-    CLF_TRY(step(r));
-    /* [B, Hq, Sq, D] is [B, Hk, group * Sq, D]. */
-    CLF_TRY(pack(r, r->call->q, q, s->q_at, p->sq, p->hq, p->d, 0));
-    CLF_TRY(pack(r, r->call->k, k, s->k_at, p->sk, p->hk, p->d, 0));
-    return pack(r, r->call->v, v, s->v_at, p->sk, p->hk, p->dv, 1);
-}
+/* ---- one chunk ---- */
 
 typedef struct chunk {
-    int64_t head0, row0, heads, rows;
+    const clfi_standard *s; /* offsets are those of the workspace that the call uses */
+    clflash_context *ctx;
+    const clfi_attn *p;
+    const clfi_attn_call *call;
+    cl_mem work;
+    int32_t pair0, pairs, row0, rows;
+    clfi_err *err;
 } chunk;
 
-/* C[m,n] of every head of the chunk. */
-static clflash_status product(const standard_run *r, const chunk *c, bool scores)
+/* Everything before it ends before everything after it starts. */
+static clflash_status step(const chunk *c)
 {
-    const clfi_standard *s = &r->plan->standard;
-    const clfi_attn *p = &r->plan->p;
-    const cl_mem w = r->call->workspace;
-    const int64_t rows = (int64_t)p->group * p->sq;
-    const int64_t q = place(r, s->q_at) + (c->head0 * rows + c->row0) * p->d;
-    const int64_t k = place(r, s->k_at) + c->head0 * p->sk * p->d;
-    const int64_t v = place(r, s->v_at) + c->head0 * p->sk * p->dv;
-    clfi_gemm g = {.m = c->rows, .alpha = 1, .a = w, .b = w, .c = w, .count = c->heads};
-    if (scores) {
-        g.n = g.c_ld = p->sk;
-        g.k = g.a_ld = g.b_ld = p->d;
-        g.transpose_b = true;
-        g.a_offset = q;
-        g.a_stride = rows * p->d;
-        g.b_offset = k;
-        g.b_stride = (int64_t)p->sk * p->d;
-        g.c_offset = place(r, s->s_at);
-        g.c_stride = c->rows * p->sk;
-    } else {
-        g.n = g.b_ld = g.c_ld = p->dv;
-        g.k = g.a_ld = p->sk;
-        g.a_offset = place(r, s->s_at);
-        g.a_stride = c->rows * p->sk;
-        g.b_offset = v;
-        g.b_stride = (int64_t)p->sk * p->dv;
-        g.c_offset = place(r, s->o_at);
-        g.c_stride = c->rows * p->dv;
-    }
-    CLF_TRY(clfi_blas_sgemm(r->plan->ctx, r->call->queue, &g, r->err));
-    return step(r);
+    if (!c->call->out_of_order)
+        return CLFLASH_OK;
+    return clfi_queue_barrier(c->call->queue, 0, NULL, NULL, c->err);
 }
 
-static clflash_status softmax(const standard_run *r, const chunk *c)
+static clflash_status launch(const chunk *c, clfi_kernel *kernel, const clfi_arg *args, int32_t n,
+                             size_t group_size, int32_t rows, int32_t group, cl_event *event)
 {
-    const clfi_standard *s = &r->plan->standard;
-    const cl_mem w = r->call->workspace, *lse = r->call->lse ? &r->call->lse : NULL;
-    const clf_i64 s_off = place(r, s->s_at);
-    const cl_int head0 = (cl_int)c->head0, row0 = (cl_int)c->row0;
-    clfi_attn rules = r->plan->p;
+    const size_t global[] = {group_size * (size_t)rows, (size_t)group, (size_t)c->pairs};
+    const size_t local[] = {group_size, 1, 1};
+    CLF_TRY(clfi_kernel_launch(kernel, c->call->queue, args, n, 3, global, local, 0, NULL, event,
+                               c->err));
+    return step(c);
+}
+
+static clflash_status pack_keys(const chunk *c)
+{
+    const clf_attn_args *a = &c->call->a;
+    const clfi_standard *s = c->s;
+    const int32_t row0 = 0, group = 1;
+    const clfi_arg k[] = {CLFI_ARG_MEM(c->call->k), CLFI_ARG_MEM(c->work), CLFI_ARG(a->k_off),
+                          CLFI_ARG(a->k_sb),        CLFI_ARG(a->k_ss),     CLFI_ARG(a->k_sh),
+                          CLFI_ARG(s->k),           CLFI_ARG(c->p->d),     CLFI_ARG(c->pair0),
+                          CLFI_ARG(row0),           CLFI_ARG(a->hk),       CLFI_ARG(group),
+                          CLFI_ARG_MEM(c->work),    CLFI_ARG(s->any)};
+    const clfi_arg v[] = {CLFI_ARG_MEM(c->call->v), CLFI_ARG_MEM(c->work), CLFI_ARG(a->v_off),
+                          CLFI_ARG(a->v_sb),        CLFI_ARG(a->v_ss),     CLFI_ARG(a->v_sh),
+                          CLFI_ARG(s->v),           CLFI_ARG(c->p->dv),    CLFI_ARG(c->pair0),
+                          CLFI_ARG(a->hk),          CLFI_ARG_MEM(c->work), CLFI_ARG(s->bad),
+                          CLFI_ARG(s->any)};
+    CLF_TRY(launch(c, s->pack, k, 14, s->pack_group, c->p->sk, 1, NULL));
+    return launch(c, s->pack_values, v, 13, s->pack_group, c->p->sk, 1, NULL);
+}
+
+static clflash_status pack_queries(const chunk *c)
+{
+    const clf_attn_args *a = &c->call->a;
+    const clfi_standard *s = c->s;
+    const int64_t none = -1;
+    const clfi_arg q[] = {CLFI_ARG_MEM(c->call->q), CLFI_ARG_MEM(c->work), CLFI_ARG(a->q_off),
+                          CLFI_ARG(a->q_sb),        CLFI_ARG(a->q_ss),     CLFI_ARG(a->q_sh),
+                          CLFI_ARG(s->q),           CLFI_ARG(c->p->d),     CLFI_ARG(c->pair0),
+                          CLFI_ARG(c->row0),        CLFI_ARG(a->hk),       CLFI_ARG(a->group),
+                          CLFI_ARG_MEM(c->work),    CLFI_ARG(none)};
+    return launch(c, s->pack, q, 14, s->pack_group, c->rows, c->p->group, NULL);
+}
+
+static clflash_status scores(const chunk *c)
+{
+    const clfi_standard *s = c->s;
+    const int64_t m = (int64_t)c->p->group * c->rows;
+    const clfi_gemm g = {.m = m,
+                         .n = c->p->sk,
+                         .k = c->p->d,
+                         .transpose_b = true,
+                         .alpha = 1,
+                         .a = c->work,
+                         .a_offset = s->q,
+                         .a_ld = c->p->d,
+                         .a_stride = m * c->p->d,
+                         .b = c->work,
+                         .b_offset = s->k,
+                         .b_ld = c->p->d,
+                         .b_stride = (int64_t)c->p->sk * c->p->d,
+                         .c = c->work,
+                         .c_offset = s->s,
+                         .c_ld = s->ld,
+                         .c_stride = m * s->ld,
+                         .count = c->pairs};
+    CLF_TRY(clfi_blas_sgemm(c->ctx, c->call->queue, &g, c->err));
+    return step(c);
+}
+
+static clflash_status softmax(const chunk *c)
+{
+    const clfi_standard *s = c->s;
+    const clfi_attn_call *call = c->call;
+    clfi_arg list[CLFI_MAX_ARGS + 8];
+    int32_t n = 0;
+    list[n++] = CLFI_ARG_MEM(c->work);
+    list[n++] = (clfi_arg){sizeof(cl_mem), call->lse ? &call->lse : NULL};
+    clfi_attn rules = *c->p;
     rules.blocks = false;
-    clfi_arg args[CLFI_MAX_ARGS] = {
-        CLFI_ARG_MEM(w), {sizeof(cl_mem), lse},
-         CLFI_ARG(s_off), CLFI_ARG(head0), CLFI_ARG(row0)
-    };
-    int32_t n = 5;
-    n += clfi_attn_call_mask_args(r->call, &rules, args + n);
-    args[n++] = CLFI_ARG(r->call->a);
-    return launch(r, s->softmax, args, n, c->rows, c->heads);
+    n += clfi_attn_call_mask_args(call, &rules, list + n);
+    list[n++] = CLFI_ARG(call->a);
+    list[n++] = CLFI_ARG(s->s);
+    list[n++] = CLFI_ARG(s->scale);
+    list[n++] = CLFI_ARG(s->ld);
+    list[n++] = CLFI_ARG(c->pair0);
+    list[n++] = CLFI_ARG(c->row0);
+    return launch(c, s->softmax, list, n, s->softmax_group, c->rows, c->p->group, NULL);
 }
 
-static clflash_status repair(const standard_run *r, const chunk *c)
+static clflash_status values(const chunk *c)
 {
-    const clfi_standard *s = &r->plan->standard;
-    const cl_mem w = r->call->workspace;
-    const clf_i64 s_off = place(r, s->s_at), o_off = place(r, s->o_at),
-                  flag_off = place(r, s->flag_at);
-    const cl_int head0 = (cl_int)c->head0, row0 = (cl_int)c->row0;
-    const clfi_arg args[] = {CLFI_ARG_MEM(w),     CLFI_ARG_MEM(r->call->v), CLFI_ARG_MEM(w),
-                             CLFI_ARG_MEM(w),     CLFI_ARG(s_off),          CLFI_ARG(o_off),
-                             CLFI_ARG(flag_off),  CLFI_ARG(head0),          CLFI_ARG(row0),
-                             CLFI_ARG(r->call->a)};
-    return launch(r, s->repair, args, 10, c->rows, c->heads);
+    const clfi_standard *s = c->s;
+    const int64_t m = (int64_t)c->p->group * c->rows;
+    const clfi_gemm g = {.m = m,
+                         .n = c->p->dv,
+                         .k = c->p->sk,
+                         .alpha = 1,
+                         .a = c->work,
+                         .a_offset = s->s,
+                         .a_ld = s->ld,
+                         .a_stride = m * s->ld,
+                         .b = c->work,
+                         .b_offset = s->v,
+                         .b_ld = c->p->dv,
+                         .b_stride = (int64_t)c->p->sk * c->p->dv,
+                         .c = c->work,
+                         .c_offset = s->o,
+                         .c_ld = c->p->dv,
+                         .c_stride = m * c->p->dv,
+                         .count = c->pairs};
+    CLF_TRY(clfi_blas_sgemm(c->ctx, c->call->queue, &g, c->err));
+    return step(c);
 }
 
-static clflash_status unpack(const standard_run *r, const chunk *c)
+static clflash_status unpack(const chunk *c, cl_event *event)
 {
-    const clfi_standard *s = &r->plan->standard;
-    const clfi_attn *p = &r->plan->p;
-    const clf_attn_args *a = &r->call->a;
-    const cl_mem w = r->call->workspace;
-    const clf_i64 o_off = place(r, s->o_at);
-    const cl_int head0 = (cl_int)c->head0, row0 = (cl_int)c->row0;
-    const clfi_arg args[] = {CLFI_ARG_MEM(w),    CLFI_ARG_MEM(r->call->o), CLFI_ARG(o_off),
-                             CLFI_ARG(a->o_off), CLFI_ARG(a->o_sb),        CLFI_ARG(a->o_ss),
-                             CLFI_ARG(a->o_sh),  CLFI_ARG(p->hk),          CLFI_ARG(p->group),
-                             CLFI_ARG(p->sq),    CLFI_ARG(head0),          CLFI_ARG(row0),
-                             CLFI_ARG(p->dv)};
-    return launch(r, s->unpack, args, 13, c->rows, c->heads);
+    const clfi_standard *s = c->s;
+    const clfi_attn_call *call = c->call;
+    const clfi_arg args[] = {CLFI_ARG_MEM(c->work), CLFI_ARG_MEM(call->v), CLFI_ARG_MEM(call->o),
+                             CLFI_ARG(call->a),     CLFI_ARG(s->o),        CLFI_ARG(s->scale),
+                             CLFI_ARG(s->s),        CLFI_ARG(s->ld),       CLFI_ARG_MEM(c->work),
+                             CLFI_ARG(s->bad),      CLFI_ARG(s->any),      CLFI_ARG(c->p->dv),
+                             CLFI_ARG(c->pair0),    CLFI_ARG(c->row0)};
+    return launch(c, s->unpack, args, 14, s->pack_group, c->rows, c->p->group, event);
 }
 
-static clflash_status run_chunk(const standard_run *r, const chunk *c)
+/* ---- all chunks ---- */
+
+static int32_t least(int64_t a, int64_t b) { return (int32_t)(a < b ? a : b); }
+
+static clflash_status all_chunks(chunk *c, cl_event *event)
 {
-    const clfi_attn *p = &r->plan->p;
-    if (p->sk > 0) {
-        CLF_TRY(product(r, c, true));
-        CLF_TRY(softmax(r, c));
-        CLF_TRY(product(r, c, false));
-        CLF_TRY(repair(r, c));
-    } else { /* no product to overwrite it */
-        CLF_TRY(softmax(r, c));
-        CLF_TRY(clfi_mem_fill_zero(r->call->queue, r->call->workspace,
-                                   r->call->workspace_offset + r->plan->standard.o_at,
-                                   c->rows * c->heads * p->dv * 4, r->err));
-        CLF_TRY(step(r));
+    const int64_t all = (int64_t)c->p->b * c->p->hk;
+    for (int64_t pair = 0; pair < all; pair += c->s->pairs) {
+        c->pair0 = (int32_t)pair;
+        c->pairs = least(c->s->pairs, all - pair);
+        CLF_TRY(pack_keys(c));
+        for (int64_t row = 0; row < c->p->sq; row += c->s->rows) {
+            c->row0 = (int32_t)row;
+            c->rows = least(c->s->rows, c->p->sq - row);
+            const bool last = pair + c->pairs >= all && row + c->rows >= c->p->sq;
+            CLF_TRY(pack_queries(c));
+            CLF_TRY(scores(c));
+            CLF_TRY(softmax(c));
+            CLF_TRY(values(c));
+            CLF_TRY(unpack(c, last ? event : NULL));
+        }
     }
-    return unpack(r, c);
+    return CLFLASH_OK;
 }
 
 clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_call *call,
                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                      clfi_err *err)
 {
-    const clfi_standard *s = &plan->standard;
-    const clfi_attn *p = &plan->p;
-    const int64_t heads = (int64_t)p->b * p->hk, rows = (int64_t)p->group * p->sq;
-    const standard_run r = {plan, call, err};
-    if (n_wait > 0 || call->out_of_order)
+    clfi_standard moved = plan->standard;
+    const int64_t shift = call->workspace_offset / 4;
+    int64_t *const offsets[] = {&moved.q, &moved.k,     &moved.v,   &moved.s,
+                                &moved.o, &moved.scale, &moved.bad, &moved.any};
+    for (int i = 0; i < 8; i++)
+        *offsets[i] += shift;
+    chunk c = {.s = &moved,
+               .ctx = plan->ctx,
+               .p = &plan->p,
+               .call = call,
+               .work = call->workspace,
+               .err = err};
+    if (n_wait || call->out_of_order)
         CLF_TRY(clfi_queue_barrier(call->queue, n_wait, wait_list, NULL, err));
-    CLF_TRY(pack_all(&r));
-    for (int64_t head = 0; head < heads; head += s->heads) {
-        for (int64_t row = 0; row < rows; row += s->rows) {
-            const chunk c = {head, row, min64(s->heads, heads - head), min64(s->rows, rows - row)};
-            CLF_TRY(run_chunk(&r, &c));
-        }
-    }
-    return event ? clfi_queue_marker(call->queue, 0, NULL, event, err) : CLFLASH_OK;
+    return all_chunks(&c, event);
 }

@@ -81,9 +81,10 @@ static clflash_status create(clflash_block_mask *m, const clflash_plan *plan, cl
 
 clflash_status clflash_block_mask_create(clflash_block_mask **out, const clflash_plan *plan)
 {
+    if (out)
+        *out = NULL;
     if (!out || !plan)
         return CLFLASH_INVALID_ARGUMENT;
-    *out = NULL;
     clfi_err err = {0};
     clflash_block_mask *m = NULL;
     clflash_status status = CLFLASH_OK;
@@ -94,6 +95,7 @@ clflash_status clflash_block_mask_create(clflash_block_mask **out, const clflash
         status = clfi_fail(&err, CLFLASH_OUT_OF_MEMORY, "no memory for a block mask");
     if (status == CLFLASH_OK) {
         m->ctx = plan->ctx;
+        pthread_mutex_init(&m->lock, NULL);
         status = create(m, plan, &err);
     }
     if (status != CLFLASH_OK) {
@@ -111,6 +113,8 @@ void clflash_block_mask_destroy(clflash_block_mask **mask)
     clflash_block_mask *m = *mask;
     clfi_block_builder_free(&m->builder);
     clfi_mem_release(m->records);
+    clfi_event_release(m->built);
+    pthread_mutex_destroy(&m->lock);
     clfi_free(clfi_context_allocator(m->ctx), m);
     *mask = NULL;
 }
@@ -120,23 +124,101 @@ static clflash_status build(clflash_block_mask *m, cl_command_queue queue,
                             const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
     clfi_attn_call call = {.blocks = m->records};
+    cl_event built = NULL;
     CLF_REQUIRE(err, arrays, CLFLASH_INVALID_ARGUMENT, "arrays is NULL");
+    CLF_REQUIRE(err, n_wait == 0 || wait_list, CLFLASH_INVALID_ARGUMENT,
+                "n_wait is %u but wait_list is NULL", n_wait);
     CLF_TRY(clfi_queue_resolve(m->ctx, queue, &call.queue, &call.out_of_order, err));
     CLF_TRY(clfi_attn_call_arrays(&call, m->ctx, &m->p, arrays, err));
     call.a.nqb = m->nqb;
     call.a.nkb = m->nkb;
-    return clfi_blocks_enqueue(&m->builder, &call, &m->p, m->block_q, m->block_kv, n_wait,
-                               wait_list, event, err);
+    CLF_TRY(clfi_blocks_enqueue(&m->builder, &call, &m->p, m->block_q, m->block_kv, n_wait,
+                                wait_list, &built, err));
+    if (event) {
+        clfi_event_retain(built);
+        *event = built;
+    }
+    pthread_mutex_lock(&m->lock);
+    cl_event old = m->built;
+    m->built = built;
+    pthread_mutex_unlock(&m->lock);
+    clfi_event_release(old);
+    return CLFLASH_OK;
 }
 
 clflash_status clflash_block_mask_build(clflash_block_mask *mask, cl_command_queue queue,
                                         const clflash_mask_arrays *arrays, cl_uint n_wait,
                                         const cl_event *wait_list, cl_event *event)
 {
+    if (event)
+        *event = NULL;
     if (!mask)
         return CLFLASH_INVALID_ARGUMENT;
-    clfi_err err = {0};
+    clfi_err err;
+    err.status = CLFLASH_OK;
+    err.text[0] = '\0';
     if (build(mask, queue, arrays, n_wait, wait_list, event, &err) != CLFLASH_OK)
         return clfi_context_fail(mask->ctx, "block mask", &err, mask->problem);
     return CLFLASH_OK;
+}
+
+/* ---- for plans ---- */
+
+/* What decides the records; terms, head sizes and dtype do not. */
+static bool same_rules(const clfi_attn *p, const clfi_attn *o)
+{
+    return p->b == o->b && p->sq == o->sq && p->sk == o->sk && p->band == o->band &&
+           p->band_lo == o->band_lo && p->band_hi == o->band_hi && p->q_pos0 == o->q_pos0 &&
+           p->seg == o->seg && (p->pos && p->band) == (o->pos && o->band) && p->kvlen == o->kvlen &&
+           p->boolean == o->boolean;
+}
+
+clflash_status clfi_block_mask_fits(const clflash_block_mask *m, const clflash_plan *plan,
+                                    clfi_err *err)
+{
+    CLF_REQUIRE(err, plan->p.blocks && plan->block_q > 0, CLFLASH_EXTRA_BUFFER,
+                "block_mask: given but the plan does not use one");
+    CLF_REQUIRE(err, m->ctx == plan->ctx, CLFLASH_FOREIGN_CONTEXT,
+                "block_mask: made on another context");
+    CLF_REQUIRE(err, m->block_q == plan->block_q && m->block_kv == plan->block_kv,
+                CLFLASH_FOREIGN_PLAN, "block_mask: its blocks are %d x %d, the plan's %d x %d",
+                m->block_q, m->block_kv, plan->block_q, plan->block_kv);
+    CLF_REQUIRE(err, same_rules(&m->p, &plan->p), CLFLASH_FOREIGN_PLAN,
+                "block_mask: made for other lengths or rules, those of [%s]", m->problem);
+    return CLFLASH_OK;
+}
+
+/* The newest build's event, retained; NULL = never built. */
+static cl_event newest_build(const clflash_block_mask *mask)
+{
+    clflash_block_mask *m = (clflash_block_mask *)(uintptr_t)mask; /* for its lock only */
+    pthread_mutex_lock(&m->lock);
+    cl_event built = m->built;
+    if (built)
+        clfi_event_retain(built);
+    pthread_mutex_unlock(&m->lock);
+    return built;
+}
+
+clflash_status clfi_block_mask_count(const clflash_block_mask *m, int64_t *visited, int64_t *masked,
+                                     clfi_err *err)
+{
+    const clflash_allocator *a = clfi_context_allocator(m->ctx);
+    const int64_t n = (int64_t)m->nqb * m->p.b, bytes = n * CLF_BLOCK_INTS * 4;
+    cl_event built = newest_build(m);
+    CLF_REQUIRE(err, built, CLFLASH_INVALID_ARGUMENT, "block_mask: it was never built");
+    int32_t *records = clfi_alloc(a, (size_t)n * CLF_BLOCK_INTS, sizeof *records);
+    clflash_status status = records ? clfi_event_wait(built, err)
+                                    : clfi_fail(err, CLFLASH_OUT_OF_MEMORY,
+                                                "no memory for %lld block records", (long long)n);
+    if (status == CLFLASH_OK)
+        status = clfi_mem_read(clflash_context_queue(m->ctx), m->records, 0, bytes, records, err);
+    *visited = *masked = 0;
+    for (int64_t i = 0; status == CLFLASH_OK && i < n; i++) {
+        *visited += records[i * CLF_BLOCK_INTS + CLF_BLOCK_VISITED];
+        *masked += records[i * CLF_BLOCK_INTS + CLF_BLOCK_MASKED];
+    }
+    clfi_free(a, records);
+    clfi_event_release(built);
+    return status;
 }

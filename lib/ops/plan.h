@@ -7,18 +7,22 @@
 #include "host/memory.h"
 #include "lib/ops/attn_run.h"
 
+#include <pthread.h>
+
 /* The two kernels that fill block records (block_mask.c). */
 typedef struct clfi_block_builder {
     clfi_kernel *summary, *range;
     int32_t work_group; /* work-items per record */
 } clfi_block_builder;
 
-/* Standard attention's kernels and chunking (attn_standard.c). */
+/* Standard attention's kernels and chunking (attn_standard.c). A chunk is `pairs` pairs of
+ * batch and KV head times `rows` query positions; the workspace holds one. */
 typedef struct clfi_standard {
-    clfi_kernel *pack, *unpack, *softmax, *repair;
-    int32_t work_group;                            /* work-items per softmax row */
-    int64_t heads, rows;                           /* of a chunk: KV heads x query rows of each */
-    int64_t q_at, k_at, v_at, o_at, s_at, flag_at; /* byte offsets in the workspace */
+    clfi_kernel *pack, *pack_values, *softmax, *unpack;
+    size_t pack_group, softmax_group; /* work-items per row */
+    int64_t pairs, rows;
+    int64_t ld;                             /* of a row of scores, in floats */
+    int64_t q, k, v, s, o, scale, bad, any; /* offsets in the workspace, in floats */
 } clfi_standard;
 
 /* Immutable once made. */
@@ -29,7 +33,8 @@ struct clflash_plan {
     clfi_row row;
     char origin[64];
     char problem[CLFLASH_PROBLEM_BYTES];
-    clfi_kernel *kernel; /* flash engines; NULL for standard attention */
+    clfi_kernel *kernel; /* flash engines; NULL for standard attention and for Sk = 0 */
+    clfi_kernel *empty;  /* Sk = 0: no key, so every engine would write the same */
     clfi_launch launch;
     int32_t block_q, block_kv; /* 0 for standard attention */
     int32_t nqb, nkb;          /* blocks per batch */
@@ -45,6 +50,8 @@ struct clflash_block_mask {
     clfi_block_builder builder; /* the mask's own references */
     char problem[CLFLASH_PROBLEM_BYTES];
     cl_mem records;
+    pthread_mutex_t lock; /* guards built */
+    cl_event built;       /* of the newest build; NULL = never built */
 };
 
 /* A call after validation: everything a kernel needs, no allocation. */
@@ -71,6 +78,10 @@ clflash_status clfi_attn_call_arrays(clfi_attn_call *call, const clflash_context
 /* The arguments between lse and the struct, in the order of CLF_MASK_PARAMS. */
 int32_t clfi_attn_call_mask_args(const clfi_attn_call *call, const clfi_attn *p, clfi_arg *args);
 
+/* An output's rows do not overlap each other: BUFFER_OVERLAP. */
+clflash_status clfi_check_output_rows(const char *name, const int64_t n[3], const int64_t stride[3],
+                                      int64_t row_bytes, clfi_err *err);
+
 /* block_mask.c */
 int64_t clfi_blocks_bytes(const clfi_attn *p, int32_t nqb, int32_t nkb);
 clflash_status clfi_block_builder_make(clfi_block_builder *builder, clflash_context *ctx,
@@ -81,6 +92,13 @@ clflash_status clfi_blocks_enqueue(const clfi_block_builder *builder, const clfi
                                    const clfi_attn *p, int32_t block_q, int32_t block_kv,
                                    cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                    clfi_err *err);
+
+/* OK when the mask was made for plans like this one, else FOREIGN_PLAN. */
+clflash_status clfi_block_mask_fits(const clflash_block_mask *mask, const clflash_plan *plan,
+                                    clfi_err *err);
+/* Visited and masked blocks over the batch, for one head; waits for the newest build. */
+clflash_status clfi_block_mask_count(const clflash_block_mask *mask, int64_t *visited,
+                                     int64_t *masked, clfi_err *err);
 
 /* attn_standard.c */
 clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);

@@ -6,26 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sums the query blocks' counts of a block mask; waits until it is built. */
-static clflash_status count_mask(const clflash_block_mask *m, int64_t *visited, int64_t *masked,
-                                 clfi_err *err)
-{
-    const clflash_allocator *a = clfi_context_allocator(m->ctx);
-    const int64_t n = (int64_t)m->nqb * m->p.b, bytes = n * CLF_BLOCK_INTS * 4;
-    int32_t *records = clfi_alloc(a, (size_t)n * CLF_BLOCK_INTS, sizeof *records);
-    CLF_REQUIRE(err, records, CLFLASH_OUT_OF_MEMORY, "no memory for %lld block records",
-                (long long)n);
-    const clflash_status status =
-        clfi_mem_read(clflash_context_queue(m->ctx), m->records, 0, bytes, records, err);
-    *visited = *masked = 0;
-    for (int64_t i = 0; status == CLFLASH_OK && i < n; i++) {
-        *visited += records[i * CLF_BLOCK_INTS + CLF_BLOCK_VISITED];
-        *masked += records[i * CLF_BLOCK_INTS + CLF_BLOCK_MASKED];
-    }
-    clfi_free(a, records);
-    return status;
-}
-
 static clflash_status count_blocks(const clflash_plan *plan, const clflash_block_mask *mask,
                                    clflash_plan_data *info, clfi_err *err)
 {
@@ -37,10 +17,8 @@ static clflash_status count_blocks(const clflash_plan *plan, const clflash_block
     int64_t heads = (int64_t)p->b * p->hq;
     info->blocks_total *= heads;
     if (mask) {
-        CLF_REQUIRE(
-            err, p->blocks && mask->nqb == plan->nqb && mask->nkb == plan->nkb && mask->p.b == p->b,
-            CLFLASH_FOREIGN_PLAN, "block mask: it was made for [%s]", mask->problem);
-        CLF_TRY(count_mask(mask, &info->blocks_visited, &info->blocks_masked, err));
+        CLF_TRY(clfi_block_mask_fits(mask, plan, err));
+        CLF_TRY(clfi_block_mask_count(mask, &info->blocks_visited, &info->blocks_masked, err));
         heads = p->hq; /* the mask's counts are sums over the batch */
     } else if (p->blocks) {
         info->blocks_visited = info->blocks_masked = info->blocks_total;

@@ -6,8 +6,8 @@
 #define VECTOR_TUNABLES(X)                                                                         \
     X(T_W, 8, "lanes of a vector", 8, 16)                                                          \
     X(T_NV, 3, "vectors of queries in the register tile", 1, 2, 3, 4)                              \
-    X(T_BR, 4, "keys, and columns of V, in the register tile", 4, 8, 12)                           \
-    X(T_G, 4, "query groups that share a pass over K and V", 1, 2, 3, 4, 6, 8)                     \
+    X(T_BR, 4, "keys, and columns of V, in the register tile", 4, 6, 8, 12)                        \
+    X(T_G, 4, "query groups that share a pass over K and V", 1, 2, 3, 4, 6, 8, 16)                 \
     X(T_BKV, 128, "keys per block", 16, 32, 48, 64, 96, 128, 192, 256)                             \
     X(T_PACK, 0, "1: copy K and V blocks to local memory as f32", 0, 1)                            \
     X(T_UD, 4, "unrolling over the head dimension", 1, 2, 4, 8)                                    \

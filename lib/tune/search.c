@@ -108,16 +108,15 @@ static clflash_status evaluate(search *s, const clfi_candidate *c)
     const bool known = s->ops->known(s->ops->user, c, &verdict, &ms);
     if (!known) {
         verdict = measure(s, c, &ms, &error);
-        s->ops->record(s->ops->user, c, verdict, verdict == CLFI_OK || verdict == CLFI_CUT ? ms : 0,
-                       error);
+        s->ops->record(s->ops->user, c, verdict, verdict <= CLFI_CUT ? ms : 0, error);
         s->state.done++;
         s->budget--;
-        s->state.measured += verdict == CLFI_OK || verdict == CLFI_CUT;
+        s->state.measured += verdict <= CLFI_CUT;
         s->state.wrong += verdict == CLFI_WRONG;
         s->state.pruned += verdict == CLFI_FAILED;
         s->failures = verdict == CLFI_FAILED ? s->failures + 1 : 0;
     }
-    const bool right = verdict == CLFI_OK;
+    const bool right = verdict <= CLFI_BEST;
     remember(s, &c->row, right ? ms : INFINITY);
     if (right && ms < GAIN * s->best_ms) {
         s->best = *c;
@@ -129,6 +128,41 @@ static clflash_status evaluate(search *s, const clfi_candidate *c)
 static bool out_of_time(const search *s)
 {
     return s->budget <= 0 || s->failures >= MAX_FAILURES || now(s) >= s->engine_end_s;
+}
+
+/* The candidate `step` places from the row's value; false at the list's ends. */
+static bool step_tunable(const clfi_engine *e, clfi_row *row, int32_t i, int32_t step)
+{
+    const clfi_tunable *t = &e->tunables[i];
+    for (int32_t c = 0; c < t->n_candidates; c++) {
+        if (t->candidates[c] != row->v[i])
+            continue;
+        if (c + step < 0 || c + step >= t->n_candidates)
+            return false;
+        row->v[i] = t->candidates[c + step];
+        return true;
+    }
+    return false;
+}
+
+/* Along each tunable, one place after the other while it pays: cheap, and nearly there when
+ * the time limit is short and a build takes seconds. */
+static clflash_status climb(search *s)
+{
+    const clfi_engine *e = s->best.engine;
+    for (int32_t i = 0; i < e->n_tunables; i++) {
+        for (int32_t step = 1; step >= -1; step -= 2) {
+            for (bool better = true; better;) {
+                clfi_candidate next = s->best;
+                const double before = s->best_ms;
+                if (out_of_time(s) || !step_tunable(e, &next.row, i, step))
+                    break;
+                CLF_TRY(evaluate(s, &next));
+                better = s->best_ms < before;
+            }
+        }
+    }
+    return CLFLASH_OK;
 }
 
 /* Every other value of one tunable after the other, until none helps. */
@@ -149,21 +183,6 @@ static clflash_status descend(search *s)
         better = s->best_ms < before;
     }
     return CLFLASH_OK;
-}
-
-/* The candidate `step` places from the row's value; false at the list's ends. */
-static bool step_tunable(const clfi_engine *e, clfi_row *row, int32_t i, int32_t step)
-{
-    const clfi_tunable *t = &e->tunables[i];
-    for (int32_t c = 0; c < t->n_candidates; c++) {
-        if (t->candidates[c] != row->v[i])
-            continue;
-        if (c + step < 0 || c + step >= t->n_candidates)
-            return false;
-        row->v[i] = t->candidates[c + step];
-        return true;
-    }
-    return false;
 }
 
 /* Two tunables at once by one place each: what a single step cannot reach because only
@@ -210,6 +229,7 @@ static clflash_status search_engine(search *s, const clfi_candidate *start)
     start->engine->safe(s->p, s->dev, &safe.row);
     CLF_TRY(evaluate(s, &safe));
     for (bool better = !isinf(s->best_ms); better && !out_of_time(s);) {
+        CLF_TRY(climb(s));
         CLF_TRY(descend(s));
         const double before = s->best_ms;
         CLF_TRY(try_pairs(s));
@@ -220,22 +240,24 @@ static clflash_status search_engine(search *s, const clfi_candidate *start)
 }
 
 /* One more time of c, the smaller of both kept; INFINITY when it is wrong after all. */
-static void time_again(search *s, const clfi_candidate *c, double *ms)
+static void time_again(search *s, const clfi_candidate *c, double *ms, double *error)
 {
     const clfi_search_ops *o = s->ops;
-    double t = 0, error = 0;
+    double t = 0;
     clflash_status status = o->make(o->user, c, &s->last);
     if (status == CLFLASH_OK)
-        status = o->check(o->user, true, &error, &s->last);
+        status = o->check(o->user, false, error, &s->last);
+    if (status == CLFLASH_OK)
+        status = o->check(o->user, true, error, &s->last);
     if (status == CLFLASH_OK)
         status = o->run_ms(o->user, 0, &t, &s->last);
     o->drop(o->user);
     if (status == CLFLASH_OK) {
         *ms = t < *ms ? t : *ms;
-        o->record(o->user, c, CLFI_OK, *ms, error);
+        o->record(o->user, c, CLFI_OK, *ms, *error);
         return;
     }
-    o->record(o->user, c, status == CLFLASH_WRONG_RESULT ? CLFI_WRONG : CLFI_FAILED, 0, error);
+    o->record(o->user, c, status == CLFLASH_WRONG_RESULT ? CLFI_WRONG : CLFI_FAILED, 0, *error);
     s->state.wrong += status == CLFLASH_WRONG_RESULT;
     *ms = INFINITY;
 }
@@ -247,19 +269,21 @@ static clflash_status final_round(search *s, const clfi_candidate *before,
     clfi_candidate *winner = &result->winner;
     const bool same =
         winner->engine == before->engine && same_row(before->engine, &winner->row, &before->row);
-    double old_ms = INFINITY, new_ms = INFINITY;
+    double old_ms = INFINITY, new_ms = INFINITY, old_error = 0, new_error = 0;
     for (int round = 0; round < 2; round++) {
         if (round == 0 || !isinf(old_ms))
-            time_again(s, before, &old_ms);
+            time_again(s, before, &old_ms, &old_error);
         if (!same && (round == 0 || !isinf(new_ms)))
-            time_again(s, winner, &new_ms);
+            time_again(s, winner, &new_ms, &new_error);
     }
     if (same || !(new_ms < old_ms)) {
         *winner = *before;
         new_ms = old_ms;
+        new_error = old_error;
     }
     CLF_REQUIRE(err, !isinf(new_ms), CLFLASH_UNSUPPORTED, "no row gives right results: %s",
                 s->last.text);
+    s->ops->record(s->ops->user, winner, CLFI_BEST, new_ms, new_error);
     result->before_ms = isinf(old_ms) ? new_ms : old_ms;
     result->after_ms = new_ms;
     return CLFLASH_OK;

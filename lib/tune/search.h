@@ -1,9 +1,10 @@
 /* search.h -- looking for the fastest right row. (L3, no OpenCL)
  *
  * The space is pruned by fits(), then by what the built kernel says; coordinate descent
- * starts from the best known row, then pairs of neighbouring steps are tried. A candidate
- * is stopped at 1.5 times the best, and none may win before its result was checked at the
- * timed shape. Everything measured is recorded, so a search that was stopped goes on. */
+ * starts from the best known row, in single steps first and then over all values, then pairs
+ * of neighbouring steps are tried. A candidate is stopped at 1.5 times the best, and none may
+ * win before its result was checked at the timed shape. Everything measured is recorded, so a
+ * search that was stopped goes on. */
 #ifndef CLFI_SEARCH_H
 #define CLFI_SEARCH_H
 

@@ -32,6 +32,7 @@ typedef struct clfi_shipped {
     int32_t d_max;           /* D and Dv at most */
     int32_t sq_max;          /* query rows at most */
     int32_t blocks;          /* 1 = only problems with a block mask */
+    int32_t fill;            /* at least so many work-groups per compute unit */
     const char *row;         /* "T_BQ=96 ..." */
     const char *measured;    /* device, driver, figure against the safe row, date */
 } clfi_shipped;

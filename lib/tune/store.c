@@ -177,13 +177,17 @@ clflash_status clfi_store_best(clflash_context *ctx, const clfi_attn *p, const c
     store *s;
     CLF_TRY(get_store(ctx, &s, NULL));
     clfi_tune_key(p, key, sizeof key);
+    clfi_verdict verdict = CLFI_OK;
     clflash_status status = CLFLASH_NOT_CACHED;
     pthread_mutex_lock(&s->lock);
     for (int32_t i = 0; i < s->table.n; i++) {
         const clfi_tune_entry *entry = &s->table.entries[i];
         clfi_row r;
-        if (entry->verdict != CLFI_OK || strcmp(entry->key, key) ||
-            strcmp(entry->engine, e->name) || (status == CLFLASH_OK && entry->ms >= *ms))
+        if (entry->verdict > CLFI_BEST || strcmp(entry->key, key) || strcmp(entry->engine, e->name))
+            continue;
+        /* A winner counts before rows that were timed once, then time does. */
+        if (status == CLFLASH_OK &&
+            (entry->verdict < verdict || (entry->verdict == verdict && entry->ms >= *ms)))
             continue;
         /* Rows of another build, or made up, end here. */
         if (clfi_row_parse(e, entry->row, &r, NULL) != CLFLASH_OK ||
@@ -191,6 +195,7 @@ clflash_status clfi_store_best(clflash_context *ctx, const clfi_attn *p, const c
             continue;
         *row = r;
         *ms = entry->ms;
+        verdict = entry->verdict;
         status = CLFLASH_OK;
     }
     pthread_mutex_unlock(&s->lock);

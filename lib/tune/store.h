@@ -14,8 +14,8 @@ void clfi_tune_key(const clfi_attn *p, char *text, size_t bytes);
  * all rows of a key compare. */
 double clfi_tune_scale(const clfi_attn *p);
 
-/* The fastest right row of the engine that fits p here; ms is the time stored with it.
- * NOT_CACHED when there is none. */
+/* The row of the engine that won its search, else the fastest right one, that fits p here; ms is
+ * the time stored with it. NOT_CACHED when there is none. */
 clflash_status clfi_store_best(clflash_context *ctx, const clfi_attn *p, const clfi_engine *e,
                                clfi_row *row, float *ms);
 /* Whether this row was measured before. */

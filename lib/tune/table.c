@@ -47,8 +47,22 @@ static void remove_at(clfi_table *t, int32_t i)
     t->n--;
 }
 
+static clfi_tune_entry *find_best(const clfi_table *t, const clfi_tune_entry *like)
+{
+    for (int32_t i = 0; i < t->n; i++) {
+        clfi_tune_entry *e = &t->entries[i];
+        if (e->verdict == CLFI_BEST && !strcmp(e->key, like->key) &&
+            !strcmp(e->engine, like->engine))
+            return e;
+    }
+    return NULL;
+}
+
 clflash_status clfi_table_put(clfi_table *t, const clfi_tune_entry *entry, clfi_err *err)
 {
+    clfi_tune_entry *best = entry->verdict == CLFI_BEST ? find_best(t, entry) : NULL;
+    if (best)
+        best->verdict = CLFI_OK;
     const int32_t i = find(t, entry->key, entry->engine, entry->row);
     if (i >= 0) {
         t->entries[i] = *entry;
@@ -72,10 +86,13 @@ void clfi_table_forget(clfi_table *t, const char *key)
 clflash_status clfi_table_merge(clfi_table *t, const clfi_table *from, clfi_err *err)
 {
     for (int32_t i = 0; i < from->n; i++) {
-        const clfi_tune_entry *e = &from->entries[i];
-        const clfi_tune_entry *own = clfi_table_find(t, e->key, e->engine, e->row);
+        clfi_tune_entry e = from->entries[i];
+        const clfi_tune_entry *own = clfi_table_find(t, e.key, e.engine, e.row);
+        const clfi_tune_entry *best = e.verdict == CLFI_BEST ? find_best(t, &e) : NULL;
+        if (best && best->fresh)
+            e.verdict = CLFI_OK;
         if (!own || !own->fresh)
-            CLF_TRY(clfi_table_put(t, e, err));
+            CLF_TRY(clfi_table_put(t, &e, err));
     }
     return CLFLASH_OK;
 }

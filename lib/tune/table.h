@@ -18,9 +18,17 @@
 #define CLFI_TUNE_MAX_BYTES ((size_t)4 << 20)
 #define CLFI_TUNE_HEADER_BYTES 1024
 
-/* "ok" timed and right; "cut" right but so slow that timing stopped early; "wrong" differs
- * from the reference; "failed" the driver did not build or run it, or it spilled. */
-typedef enum clfi_verdict { CLFI_OK = 0, CLFI_CUT, CLFI_WRONG, CLFI_FAILED } clfi_verdict;
+/* "ok" timed and right; "best" the winner of a search's last round, which other rows' single
+ * times do not outweigh: one per key and engine; "cut" right but so slow that timing stopped early;
+ * "wrong" differs from the reference; "failed" the driver did not build or run it, or it spilled.
+ */
+typedef enum clfi_verdict {
+    CLFI_OK = 0,
+    CLFI_BEST,
+    CLFI_CUT,
+    CLFI_WRONG,
+    CLFI_FAILED
+} clfi_verdict;
 
 typedef struct clfi_tune_entry {
     char key[256]; /* clfi_tune_key */
@@ -45,7 +53,7 @@ void clfi_table_clear(clfi_table *t);
 const clfi_tune_entry *clfi_table_find(const clfi_table *t, const char *key, const char *engine,
                                        const char *row);
 /* Replaces the entry of the same key, engine and row, or appends; a full table forgets
- * its oldest entry. */
+ * its oldest entry. A new best demotes the one before. */
 clflash_status clfi_table_put(clfi_table *t, const clfi_tune_entry *entry, clfi_err *err);
 void clfi_table_forget(clfi_table *t, const char *key);
 /* What `from` has and t has not measured itself. */

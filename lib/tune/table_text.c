@@ -14,7 +14,7 @@
 #define LINE_BYTES 768
 #define N_FIELDS 8 /* key, engine, row, verdict, ms, error, source, sum */
 
-static const char *const verdicts[] = {"ok", "cut", "wrong", "failed"};
+static const char *const verdicts[] = {"ok", "best", "cut", "wrong", "failed"};
 
 /* Driver strings may hold anything; a line may not. */
 static void add_line(clfi_strbuf *s, const char *name, const char *value)
@@ -135,7 +135,7 @@ static const char *parse_fields(char *line, clfi_tune_entry *e)
         return "has an unknown verdict";
     if (!clfi_float_parse(f[4], &e->ms) || !clfi_float_parse(f[5], &e->error))
         return "has a malformed number";
-    const bool timed = e->verdict == CLFI_OK || e->verdict == CLFI_CUT;
+    const bool timed = e->verdict <= CLFI_CUT;
     if (!isfinite(e->ms) || e->ms < 0 || (timed && e->ms == 0) || e->error < 0 ||
         (timed && !isfinite(e->error)))
         return "has a number out of range";

@@ -282,7 +282,7 @@ int main(void)
     suite_add_tcase(suite, all);
     suite_add_tcase(suite, files);
     SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
+    srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed != 0;

@@ -381,7 +381,7 @@ int main(void)
     suite_add_tcase(suite, strings);
     suite_add_tcase(suite, plans);
     SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
+    srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed != 0;

@@ -491,7 +491,7 @@ int main(void)
     suite_add_tcase(suite, identities);
     suite_add_tcase(suite, views);
     SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
+    srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed != 0;

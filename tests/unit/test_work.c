@@ -135,7 +135,7 @@ int main(void)
     tcase_add_test(all, array_masks_count_as_visible);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
+    srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed != 0;

@@ -1,0 +1,93 @@
+/* attn_fwd_vector_few.c -- the engine "vector_few": CPU drivers, few query rows. (L2)
+ * The kernel is cl_kernels/attn_fwd_vector_few.cl. */
+#include "lib/plan/engine.h"
+
+#define MAX_QUERIES 16 /* from here on queries in lanes (engine "vector") are faster */
+
+#define FEW_TUNABLES(X)                                                                            \
+    X(T_W, 8, "lanes of a vector", 8, 16)                                                          \
+    X(T_ROWS, 4, "rows (query, head) that share a pass over K and V", 1, 2, 4, 8, 16)              \
+    X(T_BKV, 256, "keys per block", 16, 32, 64, 128, 256, 512)
+
+enum { FEW_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
+static const clfi_tunable tunables[] = {FEW_TUNABLES(CLFI_TUNABLE)};
+
+/* What the kernel declares as __local. */
+static int64_t local_bytes(const clfi_attn *p, const clfi_row *row)
+{
+    const int64_t w = row->v[T_W], rows = row->v[T_ROWS];
+    const int64_t d = (p->d + w - 1) / w * w, dv = (p->dv + w - 1) / w * w;
+    const int64_t floats = rows * (d + dv + row->v[T_BKV] + w + 1);
+    return floats * (int64_t)sizeof(float) + 256; /* alignment between the arrays */
+}
+
+static clflash_status can(const clfi_attn *p, const clfi_profile *dev, clfi_err *err)
+{
+    CLF_REQUIRE(err, dev->cpu, CLFLASH_UNSUPPORTED,
+                "vector_few runs on CPU drivers only: it uses one work-item per work-group");
+    CLF_REQUIRE(err, p->sq <= MAX_QUERIES, CLFLASH_UNSUPPORTED,
+                "vector_few is for at most %d query rows, not %d", MAX_QUERIES, p->sq);
+    return CLFLASH_OK;
+}
+
+static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
+                           clfi_err *err)
+{
+    const int64_t bytes = local_bytes(p, row);
+    CLF_REQUIRE(err, row->v[T_BKV] % row->v[T_W] == 0, CLFLASH_INVALID_TUNABLE,
+                "vector_few: T_BKV = %d is not a multiple of T_W = %d", row->v[T_BKV], row->v[T_W]);
+    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
+                "vector_few: %lld bytes of local memory are needed, the device has %lld",
+                (long long)bytes, (long long)dev->local_bytes);
+    return CLFLASH_OK;
+}
+
+static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
+{
+    const int64_t rows = (int64_t)p->sq * p->group;
+    row->v[T_W] = dev->vector_width >= 16 ? 16 : 8;
+    row->v[T_ROWS] = rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8;
+    row->v[T_BKV] = 256; /* [B,S,H,D], sq1 sk4096 d64: 0.48 ms, 128 0.78 (PoCL 3.1, 2026-11-25) */
+    while (row->v[T_BKV] > 16 && local_bytes(p, row) > dev->local_bytes)
+        row->v[T_BKV] /= 2;
+    while (row->v[T_ROWS] > 1 && local_bytes(p, row) > dev->local_bytes)
+        row->v[T_ROWS] /= 2;
+}
+
+/* Every query is in the first block: the kernel reads one record of the block mask. */
+static int32_t block_q(const clfi_row *row)
+{
+    (void)row;
+    return MAX_QUERIES;
+}
+
+static int32_t block_kv(const clfi_row *row) { return row->v[T_BKV]; }
+
+static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
+                   clfi_launch *out)
+{
+    (void)dev;
+    const size_t rows = (size_t)p->sq * (size_t)p->group, tile = (size_t)row->v[T_ROWS];
+    *out = (clfi_launch){
+        .dims = 3,
+        .global = {(rows + tile - 1) / tile, (size_t)p->hk, (size_t)p->b},
+        .local = {1,                        1,             1           }
+    };
+}
+
+const clfi_engine clfi_engine_attn_fwd_vector_few = {
+    .name = "vector_few",
+    .source = "attn_fwd_vector_few.cl",
+    .kernel = "clf_attn_fwd",
+    .meaning = "CPU drivers, at most 16 queries: lanes along the head dimension",
+    .flash = true,
+    .tunables = tunables,
+    .n_tunables = N_TUNABLES,
+    .can = can,
+    .fits = fits,
+    .safe = safe,
+    .options = NULL,
+    .launch = launch,
+    .block_q = block_q,
+    .block_kv = block_kv,
+};
