@@ -334,7 +334,8 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
         if (masked)
             kind = simt_item_kind(w, a, kb, CLF_MASK_ARGS 0);
         if (kind != CLF_EMPTY_BLOCK) {
-            simt_scores(s, w.q_tile + w.ty * SIMT_QS, w.k_tile + w.tx * SIMT_QS);
+            simt_scores(s, w.q_tile + w.ty * SIMT_QS, w.k_tile + w.tx * SIMT_QS,
+                        SIMT_UQ(masked));
 #if CLF_HAS_TERMS
             simt_terms(s, w, a, kb * T_BN + w.tx * SIMT_TN, CLF_MASK_ARGS 0);
 #endif
@@ -380,7 +381,7 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
             if (masked && kind == CLF_MIXED_BLOCK && w.not_finite[turn])
                 simt_weighted_sum_careful(acc, (__local const float *)from, w.v_tile + w.tx);
             else
-                simt_weighted_sum(acc, from, w.v_tile + w.tx);
+                simt_weighted_sum(acc, from, w.v_tile + w.tx, SIMT_UP(masked));
         }
 #if T_ALIAS
         barrier(CLK_LOCAL_MEM_FENCE); /* P is free */
