@@ -10,6 +10,12 @@
  * The running maximum is raised, and O rescaled, only in a turn in which some row of the
  * group rose by more than 2^8; sum and output share the maximum, so the result is exact.
  *
+ * Two passes over the keys: blocks that need no test, then the mixed ones; so the first,
+ * which takes nearly all of the time, carries no code for masks, tails and odd addresses.
+ *
+ * x - x / n * n where n is no power of two: x % n beside x / n becomes LLVM's `freeze`, which
+ * Oclgrind 21.10 does not know.
+ *
  * P_D P_DV     head dimensions                                            (problem)
  * T_BM T_BN    queries and keys of a block                                  (tuned)
  * T_WX T_WY    work-items over keys and over queries; T_WX divides T_BN, T_WY divides T_BM
@@ -32,256 +38,92 @@
 #if T_BM % T_WY != 0 || T_BN % T_WX != 0 || T_BN % 4 != 0 || T_WX % 4 != 0
 #error "attn_fwd_simt.cl: T_WY must divide T_BM, T_WX divide T_BN, 4 divide T_BN and T_WX"
 #endif
+#include "simt.clh"
 
-#define SIMT_WG (T_WX * T_WY)
-#define SIMT_TM (T_BM / T_WY)                      /* queries of an item */
-#define SIMT_TN (T_BN / T_WX)                      /* keys of an item */
-#define SIMT_D4 ((P_D + 3) / 4)                    /* float4 of a row of Q and K */
-#define SIMT_DV4 ((P_DV + 3) / 4)                  /* of a row of V and O */
-#define SIMT_TD ((SIMT_DV4 + T_WX - 1) / T_WX)     /* float4 of O per query of an item */
-#define SIMT_QS (SIMT_D4 | 1)                      /* row strides of the tiles: odd, and */
-#define SIMT_PS (T_BN / 4 + T_WX / 4)              /* T_WX floats more: different banks */
-#define SIMT_VS (SIMT_TD * T_WX)                   /* past SIMT_DV4: zeros */
-#define SIMT_K_FETCH ((T_BN * SIMT_D4 + SIMT_WG - 1) / SIMT_WG) /* float4 per item and block */
-#define SIMT_V_FETCH ((T_BN * SIMT_VS + SIMT_WG - 1) / SIMT_WG)
+/* What a work-group and an item work on. */
+typedef struct simt_work {
+    __local float4 *q_tile, *k_tile, *v_tile, *p_tile, *by_row;
+    __local int *rose, *not_finite; /* of this turn and of the next */
+    __local int *q_position, *q_segment, *bounds; /* where they come as arrays */
+    __global const clf_t *k, *v;
+    int b, h, qb, len, end, tx, ty;
+    uint tid;
+    int row;      /* the item's first query */
+    bool by_four; /* K and V may be read by four */
+    float slope;
+} simt_work;
 
-/* The largest power of two up to `most` that divides n. */
-#define SIMT_STEP(n, most)                                                                         \
-    ((most) >= 8 && (n) % 8 == 0 ? 8                                                               \
-                                 : ((most) >= 4 && (n) % 4 == 0 ? 4                                \
-                                                                : ((most) >= 2 && (n) % 2 == 0 ? 2 : 1)))
-#define SIMT_UQ SIMT_STEP(SIMT_D4, T_UQ)
-#define SIMT_UP SIMT_STEP(T_BN / 4, T_UP)
-
-#define SIMT_TESTS (P_BAND || P_SEG || P_BOOL) /* elements may need a test beside the length */
-#define SIMT_MASKED_BITS 0x80000000u           /* -0.0f: the weight of a masked key */
-
-#if D_NATIVE_EXP2
-#define SIMT_EXP2(x) native_exp2(x)
+#define SIMT_Q_ARRAYS (P_SEG || P_POS)
+#define SIMT_BOUNDS 5 /* ints per row of items: CLF_BLOCK_SEG_MIN to CLF_BLOCK_LIVE */
+#if SIMT_Q_ARRAYS
+#define SIMT_Q_POS(w, i) (w).q_position[(w).ty * SIMT_TM + (i)]
+#define SIMT_Q_SEG(w, i) (w).q_segment[(w).ty * SIMT_TM + (i)]
 #else
-#define SIMT_EXP2(x) exp2(x)
+#define SIMT_Q_POS(w, i) ((w).row + (i) + a.q_pos0)
+#define SIMT_Q_SEG(w, i) 0
 #endif
 
-/* Four elements at an address that is a multiple of their size. */
-#if P_DTYPE == 0
-#define SIMT_READ4(p) (*(__global const float4 *)(p))
-#define SIMT_WRITE4(v, p) (*(__global float4 *)(p) = (v))
-#elif P_DTYPE == 1
-#define SIMT_READ4(p) vloada_half4(0, p)
-#define SIMT_WRITE4(v, p) vstorea_half4_rte(v, 0, p)
-#else
-#define SIMT_READ4(p) as_float4(convert_uint4(*(__global const ushort4 *)(p)) << 16)
-#define SIMT_WRITE4(v, p) (*(__global ushort4 *)(p) = clf_bf16_4(v))
-#endif
-
-/* Whether rows from p on, `stride` apart and n long, may be read by four elements. */
-CLF_INLINE bool simt_by_four(__global const clf_t *p, long stride, int n)
-{
-    return n % 4 == 0 && (size_t)p % (4 * sizeof(clf_t)) == 0 && stride % 4 == 0;
-}
-
-/* Elements c..c+3 of a row of n, wherever it lies; zeros past its end. */
-CLF_INLINE float4 simt_read_any(__global const clf_t *row, int c, int n)
-{
-    float4 v = (float4)(0.0f);
-    if (n % 4 == 0 ? c < n : c + 4 <= n) {
-        v = (float4)(CLF_LOAD(row + c), CLF_LOAD(row + c + 1), CLF_LOAD(row + c + 2),
-                     CLF_LOAD(row + c + 3));
-    } else if (n % 4 != 0) {
-        if (c < n)
-            v.x = CLF_LOAD(row + c);
-        if (c + 1 < n)
-            v.y = CLF_LOAD(row + c + 1);
-        if (c + 2 < n)
-            v.z = CLF_LOAD(row + c + 2);
-    }
-    return v;
-}
-
-/* An item's share of a block of K or V, as float4 in r[count]: element e = tid + i * SIMT_WG
- * of a tile of `cols` float4 per row. Rows from `rows` on, and columns from n on, are zeros.
- * whole: every row exists and may be read by four. */
-CLF_INLINE void simt_fetch(float4 *r, __global const clf_t *from, long stride, bool whole,
-                           int rows, uint tid, const uint count, const uint cols, const int n)
-{
-    if (whole && SIMT_WG % cols == 0 && (cols * 4 == (uint)n)) {
-        __global const clf_t *p = from + (int)(tid / cols) * stride + tid % cols * 4;
-        const long step = stride * (SIMT_WG / cols);
-        CLF_UNROLL for (uint i = 0; i < count; i++) {
-            r[i] = T_BN * cols % SIMT_WG == 0 || tid + i * SIMT_WG < T_BN * cols
-                       ? SIMT_READ4(p)
-                       : (float4)(0.0f);
-            p += step;
-        }
-        return;
-    }
-    CLF_UNROLL for (uint i = 0; i < count; i++) {
-        const uint e = tid + i * SIMT_WG;
-        const int row = e / cols, c = e % cols * 4;
-        r[i] = (float4)(0.0f);
-        if (row < rows && row < T_BN && c < n) {
-            __global const clf_t *p = from + row * stride;
-            if (whole)
-                r[i] = SIMT_READ4(p + c);
-            else
-                r[i] = simt_read_any(p, c, n);
-        }
-    }
-}
-
-CLF_INLINE void simt_store_k(__local float4 *to, const float4 *r, uint tid)
-{
-    CLF_UNROLL for (uint i = 0; i < SIMT_K_FETCH; i++) {
-        const uint e = tid + i * SIMT_WG, row = e / SIMT_D4;
-        if (T_BN * SIMT_D4 % SIMT_WG == 0 || row < T_BN)
-            to[(row % SIMT_TN * T_WX + row / SIMT_TN) * SIMT_QS + e % SIMT_D4] = r[i];
-    }
-}
-
-CLF_INLINE void simt_store_v(__local float4 *to, const float4 *r, uint tid)
-{
-    CLF_UNROLL for (uint i = 0; i < SIMT_V_FETCH; i++) {
-        const uint e = tid + i * SIMT_WG;
-        if (T_BN * SIMT_VS % SIMT_WG == 0 || e < T_BN * SIMT_VS)
-            to[e] = r[i];
-    }
-}
-
-CLF_INLINE bool simt_non_finite(const float4 *r)
-{
-    int ok = 1;
-    CLF_UNROLL for (uint i = 0; i < SIMT_V_FETCH; i++) ok = ok && all(isfinite(r[i]));
-    return !ok;
-}
-
-/* s = Q K^T. The pointers step, so that every read is base + constant; component by
- * component, so that neighbouring multiply-adds are independent. */
-CLF_INLINE void simt_scores(float s[SIMT_TM][SIMT_TN], __local const float4 *q,
-                            __local const float4 *k)
-{
-    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++)
-        CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) s[i][j] = 0.0f;
-    for (int d = 0; d < SIMT_D4; d += SIMT_UQ) {
-        CLF_UNROLL for (int u = 0; u < SIMT_UQ; u++) {
-            float4 kv[SIMT_TN], qv[SIMT_TM];
-            CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) kv[j] = k[j * (T_WX * SIMT_QS) + u];
-            CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) qv[i] = q[i * (T_WY * SIMT_QS) + u];
-#define SIMT_QK(c)                                                                                 \
-    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++)                                                   \
-        CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) s[i][j] = mad(qv[i].c, kv[j].c, s[i][j]);
-            SIMT_QK(x)
-            SIMT_QK(y)
-            SIMT_QK(z)
-            SIMT_QK(w)
-        }
-        q += SIMT_UQ;
-        k += SIMT_UQ;
-    }
-}
-
-/* o += P V. */
-CLF_INLINE void simt_weighted_sum(float4 o[SIMT_TM][SIMT_TD], __local const float4 *p,
-                                  __local const float4 *v)
-{
-    for (int e = 0; e < T_BN / 4; e += SIMT_UP) {
-        CLF_UNROLL for (int u = 0; u < SIMT_UP; u++) {
-            float4 pv[SIMT_TM];
-            CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) pv[i] = p[i * (T_WY * SIMT_PS) + u];
-#define SIMT_PV(c, t)                                                                              \
-    {                                                                                              \
-        float4 vv[SIMT_TD];                                                                        \
-        CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) vv[g] = v[(u * 4 + t) * SIMT_VS + T_WX * g];  \
-        CLF_UNROLL for (int i = 0; i < SIMT_TM; i++)                                               \
-            CLF_UNROLL for (int g = 0; g < SIMT_TD; g++)                                           \
-                o[i][g] = mad((float4)(pv[i].c), vv[g], o[i][g]);                                  \
-    }
-            SIMT_PV(x, 0)
-            SIMT_PV(y, 1)
-            SIMT_PV(z, 2)
-            SIMT_PV(w, 3)
-        }
-        p += SIMT_UP;
-        v += SIMT_UP * 4 * SIMT_VS;
-    }
-}
-
-/* The same where V holds NaN or infinities under keys that some rows cannot see. */
-CLF_INLINE void simt_weighted_sum_careful(float4 o[SIMT_TM][SIMT_TD], __local const float *p,
-                                          __local const float4 *v)
-{
-    for (int j = 0; j < T_BN; j++) {
-        CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-            const float w = p[i * (T_WY * SIMT_PS * 4) + j];
-            if (as_uint(w) != SIMT_MASKED_BITS) {
-                CLF_UNROLL for (int g = 0; g < SIMT_TD; g++)
-                    o[i][g] = mad((float4)(w), v[j * SIMT_VS + T_WX * g], o[i][g]);
-            }
-        }
-    }
-}
-
-/* Softcap, ALiBi and bias on an item's scores; queries from row on, keys from col on. */
+/* Softcap, ALiBi and bias on an item's scores; keys from col on. */
 #if CLF_HAS_TERMS
-CLF_INLINE void simt_terms(float s[SIMT_TM][SIMT_TN], clf_attn_args a, int b, int h, int row,
-                           int col, float slope, CLF_MASK_PARAMS int unused)
+CLF_INLINE void simt_terms(float s[SIMT_TM][SIMT_TN], simt_work w, clf_attn_args a, int col,
+                           CLF_MASK_PARAMS int unused)
 {
     CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) {
         const int n = min(col + j, a.sk - 1);
-        const int kv_position = CLF_KV_POS(b, n);
+        const int kv_position = CLF_KV_POS(w.b, n);
         CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-            const int r = min(row + i, a.sq - 1);
             float x = 0.0f;
 #if P_BIAS
             x = clf_bias(a, bias,
-                         a.bias_off + b * a.bias_sb + h * a.bias_sh + r * a.bias_ss + n);
+                         a.bias_off + w.b * a.bias_sb + w.h * a.bias_sh +
+                             min(w.row + i, a.sq - 1) * a.bias_ss + n);
 #endif
-            s[i][j] = clf_score(a, s[i][j], CLF_Q_POS(b, r), kv_position, slope, x);
+            s[i][j] = clf_score(a, s[i][j], SIMT_Q_POS(w, i), kv_position, w.slope, x);
         }
     }
 }
 #endif
 
 /* -INFINITY where a key is masked. */
-CLF_INLINE void simt_mask(float s[SIMT_TM][SIMT_TN], clf_attn_args a, int b, int h, int row,
-                          int col, int len, CLF_MASK_PARAMS int unused)
+CLF_INLINE void simt_mask(float s[SIMT_TM][SIMT_TN], simt_work w, clf_attn_args a, int col,
+                          CLF_MASK_PARAMS int unused)
 {
-#if SIMT_TESTS
-    int q_position[SIMT_TM], q_segment[SIMT_TM];
-    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-        const int r = min(row + i, a.sq - 1);
-        q_position[i] = CLF_Q_POS(b, r);
-        q_segment[i] = CLF_Q_SEG(b, r);
-    }
-#endif
     CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) {
         const int n = min(col + j, a.sk - 1);
-#if SIMT_TESTS
-        const int kv_position = CLF_KV_POS(b, n), kv_segment = CLF_KV_SEG(b, n);
-#endif
+        const int kv_position = CLF_KV_POS(w.b, n), kv_segment = CLF_KV_SEG(w.b, n);
         CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-            int ok = col + j < len;
-#if SIMT_TESTS
-            ok &= clf_visible(a, q_position[i], q_segment[i], kv_position, kv_segment);
-#endif
+            int ok = col + j < w.len;
+            ok &= clf_visible(a, SIMT_Q_POS(w, i), SIMT_Q_SEG(w, i), kv_position, kv_segment);
 #if P_BOOL
-            const int r = min(row + i, a.sq - 1);
-            ok &= boolean[a.bool_off + b * a.bool_sb + h * a.bool_sh + r * a.bool_ss + n] != 0;
+            ok &= boolean[a.bool_off + w.b * a.bool_sb + w.h * a.bool_sh +
+                          min(w.row + i, a.sq - 1) * a.bool_ss + n] != 0;
 #endif
             s[i][j] = ok ? s[i][j] : -INFINITY;
         }
     }
 }
 
-/* Bounds over the live ones of an item's queries, so that it can skip a mixed block. */
-#define SIMT_BOUNDS 5
+/* Positions and segments of the work-group's queries into local memory. */
+#if SIMT_Q_ARRAYS
+CLF_INLINE void simt_load_rows(simt_work w, clf_attn_args a, CLF_MASK_PARAMS int unused)
+{
+    for (uint e = w.tid; e < T_BM; e += SIMT_WG) {
+        const int r = min(w.qb * T_BM + (int)e, a.sq - 1);
+        w.q_position[e] = CLF_Q_POS(w.b, r);
+        w.q_segment[e] = CLF_Q_SEG(w.b, r);
+    }
+}
+#endif
+
+/* Bounds over the live ones of the queries of each row of items, so that it can skip a mixed
+ * block; by the row's first item. */
 #if P_BLOCKS
-CLF_INLINE void simt_row_bounds(__local int *bounds, clf_attn_args a, int b, int row,
-                                CLF_MASK_PARAMS int unused)
+CLF_INLINE void simt_bound_rows(simt_work w, clf_attn_args a)
 {
     int seg0 = INT_MAX, seg1 = INT_MIN, pos0 = INT_MAX, pos1 = INT_MIN, live = 0;
-    for (int r = row; r < min(row + SIMT_TM, a.sq); r++) {
-        const int segment = CLF_Q_SEG(b, r), position = CLF_Q_POS(b, r);
-        if (P_SEG && segment == CLF_PADDING_SEGMENT)
+    for (int i = 0; i < SIMT_TM; i++) {
+        const int position = SIMT_Q_POS(w, i), segment = SIMT_Q_SEG(w, i);
+        if (w.row + i >= a.sq || (P_SEG && segment == CLF_PADDING_SEGMENT))
             continue;
         seg0 = min(seg0, segment);
         seg1 = max(seg1, segment);
@@ -289,62 +131,69 @@ CLF_INLINE void simt_row_bounds(__local int *bounds, clf_attn_args a, int b, int
         pos1 = max(pos1, position);
         live++;
     }
-    bounds[CLF_BLOCK_SEG_MIN] = seg0;
-    bounds[CLF_BLOCK_SEG_MAX] = seg1;
-    bounds[CLF_BLOCK_POS_MIN] = pos0;
-    bounds[CLF_BLOCK_POS_MAX] = pos1;
-    bounds[CLF_BLOCK_LIVE] = live;
+    __local int *to = w.bounds + w.ty * SIMT_BOUNDS;
+    to[CLF_BLOCK_SEG_MIN] = seg0;
+    to[CLF_BLOCK_SEG_MAX] = seg1;
+    to[CLF_BLOCK_POS_MIN] = pos0;
+    to[CLF_BLOCK_POS_MAX] = pos1;
+    to[CLF_BLOCK_LIVE] = live;
 }
 #endif
 
-/* Whether some of an item's queries may see some key of a mixed block. */
-CLF_INLINE bool simt_sees(clf_attn_args a, int b, int row, int kb, __local const int *bounds,
-                          CLF_MASK_PARAMS int unused)
+/* How an item's queries stand to the keys of a mixed block. */
+CLF_INLINE int simt_item_kind(simt_work w, clf_attn_args a, int kb, CLF_MASK_PARAMS int unused)
 {
-    if (row >= a.sq)
-        return false;
+    if (w.row >= a.sq)
+        return CLF_EMPTY_BLOCK;
+    int full = !P_BOOL && kb * T_BN + T_BN <= w.len;
 #if P_BLOCKS
-    __global const int *kv = clf_kv_block(a, blocks, b, kb);
-    if (bounds[CLF_BLOCK_LIVE] == 0)
-        return false;
+    __local const int *q = w.bounds + w.ty * SIMT_BOUNDS;
+    __global const int *kv = clf_kv_block(a, blocks, w.b, kb);
+    if (q[CLF_BLOCK_LIVE] == 0 || kv[CLF_BLOCK_LIVE] == 0)
+        return CLF_EMPTY_BLOCK;
+    full = full && q[CLF_BLOCK_LIVE] == SIMT_TM && kv[CLF_BLOCK_LIVE] == T_BN;
 #if P_SEG
-    if (bounds[CLF_BLOCK_SEG_MAX] < kv[CLF_BLOCK_SEG_MIN] ||
-        bounds[CLF_BLOCK_SEG_MIN] > kv[CLF_BLOCK_SEG_MAX])
-        return false;
+    const int q0 = q[CLF_BLOCK_SEG_MIN], q1 = q[CLF_BLOCK_SEG_MAX];
+    const int k0 = kv[CLF_BLOCK_SEG_MIN], k1 = kv[CLF_BLOCK_SEG_MAX];
+    if (q1 < k0 || k1 < q0)
+        return CLF_EMPTY_BLOCK;
+    full = full && q0 == q1 && k0 == k1;
 #endif
-#if P_BAND
-    if (kv[CLF_BLOCK_POS_MAX] - bounds[CLF_BLOCK_POS_MIN] < a.band_lo ||
-        kv[CLF_BLOCK_POS_MIN] - bounds[CLF_BLOCK_POS_MAX] > a.band_hi)
-        return false;
 #endif
-#elif P_BAND
-    const int first = row + a.q_pos0, last = min(row + SIMT_TM, a.sq) - 1 + a.q_pos0;
-    if (kb * T_BN + T_BN - 1 - first < a.band_lo || kb * T_BN - last > a.band_hi)
-        return false;
+#if P_BAND && (P_BLOCKS || !P_POS)
+#if P_BLOCKS
+    const int d0 = kv[CLF_BLOCK_POS_MIN] - q[CLF_BLOCK_POS_MAX];
+    const int d1 = kv[CLF_BLOCK_POS_MAX] - q[CLF_BLOCK_POS_MIN];
+#else
+    const int d0 = kb * T_BN - (min(w.row + SIMT_TM, a.sq) - 1 + a.q_pos0);
+    const int d1 = kb * T_BN + T_BN - 1 - (w.row + a.q_pos0);
 #endif
-    return true;
+    if (d1 < a.band_lo || d0 > a.band_hi)
+        return CLF_EMPTY_BLOCK;
+    full = full && d0 >= a.band_lo && d1 <= a.band_hi;
+#endif
+    return full ? CLF_FULL_BLOCK : CLF_MIXED_BLOCK;
 }
 
-/* The first block from kb on, before `end`, that is not empty; its kind. */
-CLF_INLINE int simt_next(int kb, int end, int *kind, clf_attn_args a, int b, int qb, int len,
+/* The first block from kb on that belongs to the pass: full and plain, or any other that is
+ * not empty. */
+CLF_INLINE int simt_next(simt_work w, clf_attn_args a, int kb, bool masked,
                          CLF_MASK_PARAMS int unused)
 {
-    const int i0 = qb * T_BM, i1 = min(i0 + T_BM, a.sq);
-    *kind = CLF_MIXED_BLOCK;
+    const int i0 = w.qb * T_BM, i1 = min(i0 + T_BM, a.sq);
+    for (; kb < w.end; kb++) {
 #if P_BLOCKS
-    __global const int *q = clf_q_block(a, blocks, b, qb);
-    for (; kb < end; kb++) {
-        *kind = clf_block_kind(a, q, clf_kv_block(a, blocks, b, kb), i1 - i0,
-                               min(T_BN, a.sk - kb * T_BN));
-        if (*kind != CLF_EMPTY_BLOCK)
+        int kind = clf_block_kind(a, clf_q_block(a, blocks, w.b, w.qb),
+                                  clf_kv_block(a, blocks, w.b, kb), i1 - i0,
+                                  min(T_BN, a.sk - kb * T_BN));
+#else
+        int kind = clf_band_kind(a, i0, i1, kb * T_BN, kb * T_BN + T_BN, w.len);
+#endif
+        /* A tile's rows past the last key are no keys. */
+        const bool plain = kind == CLF_FULL_BLOCK && w.by_four && kb * T_BN + T_BN <= w.len;
+        if (kind != CLF_EMPTY_BLOCK && masked != plain)
             break;
     }
-    if (kb * T_BN + T_BN > len) /* the tile's rows past the last key are no keys */
-        *kind = CLF_MIXED_BLOCK;
-#else
-    if (kb < end)
-        *kind = clf_band_kind(a, i0, i1, kb * T_BN, kb * T_BN + T_BN, len);
-#endif
     return kb;
 }
 
@@ -388,135 +237,109 @@ CLF_INLINE void simt_write_row(__global clf_t *to, const float4 *o, float factor
 #define SIMT_K_TILE (T_BN * SIMT_QS)
 #define SIMT_P_TILE (T_BM * SIMT_PS)
 
-__kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void
-clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
-             __global const clf_t *restrict v, __global clf_t *restrict o,
-             __global float *restrict lse, CLF_MASK_PARAMS const clf_attn_args a)
-{
-    __local float4 q_tile[T_BM * SIMT_QS], v_tile[T_BN * SIMT_VS];
-#if T_ALIAS
-    __local float4 k_tile[SIMT_K_TILE > SIMT_P_TILE ? SIMT_K_TILE : SIMT_P_TILE];
-#define SIMT_P k_tile
+#if SIMT_K_FETCH > 16 || SIMT_V_FETCH > 16
+#define SIMT_FETCH_K(r, kb) (void)0
+#define SIMT_FETCH_V(r, kb) (void)0
+#define SIMT_STORE_K(r, kb)                                                                        \
+    simt_copy(w.k_tile, SIMT_QS, SIMT_TN, w.k + (kb) * T_BN * a.k_ss, a.k_ss, w.by_four,           \
+              w.len - (kb) * T_BN, w.tid, SIMT_D4, P_D)
+#define SIMT_STORE_V(r, kb)                                                                        \
+    do {                                                                                           \
+        if (!simt_copy(w.v_tile, SIMT_VS, 1, w.v + (kb) * T_BN * a.v_ss, a.v_ss, w.by_four,        \
+                       w.len - (kb) * T_BN, w.tid, SIMT_VS, P_DV))                                 \
+            w.not_finite[turn] = 1;                                                                \
+    } while (0)
 #else
-    __local float4 k_tile[SIMT_K_TILE], p_tile[SIMT_P_TILE];
-#define SIMT_P p_tile
-#endif
-    __local float4 by_row[T_BM * T_WX / 4];
-    __local int rose[2], not_finite[2]; /* of this turn and of the next */
-#if P_BLOCKS
-    __local int row_bounds[T_WY * SIMT_BOUNDS];
-#endif
-    const uint tid = get_local_id(0);
-    const int tx = tid % T_WX, ty = tid / T_WX;
-    const int nqb = (a.sq + T_BM - 1) / T_BM;
-    const long group = get_group_id(0);
-    const int bh = (int)(group / nqb), b = bh / a.hq, h = bh % a.hq, hk = h / a.group;
-    int qb = (int)(group % nqb);
-#if P_BAND
-    if (a.band_hi < INT_MAX && a.band_lo == INT_MIN) /* causal: the longest first */
-        qb = nqb - 1 - qb;
-#endif
-    const int len = CLF_KV_LEN(b), row = qb * T_BM + ty * SIMT_TM;
-    q += a.q_off + b * a.q_sb + h * a.q_sh;
-    k += a.k_off + b * a.k_sb + hk * a.k_sh;
-    v += a.v_off + b * a.v_sb + hk * a.v_sh;
-    o += a.o_off + b * a.o_sb + h * a.o_sh;
-    const bool k_by_four = simt_by_four(k, a.k_ss, P_D), v_by_four = simt_by_four(v, a.v_ss, P_DV);
-#if P_ALIBI
-    const float slope = alibi[a.alibi_off + h];
-#else
-    const float slope = 0.0f;
+#define SIMT_FETCH_K(r, kb)                                                                        \
+    simt_fetch(r, w.k + (kb) * T_BN * a.k_ss, a.k_ss, !masked || (w.by_four && (kb) * T_BN + T_BN <= w.len), w.len - (kb) * T_BN, \
+               w.tid, SIMT_K_FETCH, SIMT_D4, P_D)
+#define SIMT_FETCH_V(r, kb)                                                                        \
+    simt_fetch(r, w.v + (kb) * T_BN * a.v_ss, a.v_ss, !masked || (w.by_four && (kb) * T_BN + T_BN <= w.len), w.len - (kb) * T_BN, \
+               w.tid, SIMT_V_FETCH, SIMT_VS, P_DV)
+#define SIMT_STORE_K(r, kb) simt_store_k(w.k_tile, r, w.tid)
+/* In a mixed block, V may need care. */
+#define SIMT_STORE_V(r, kb)                                                                         \
+    do {                                                                                           \
+        simt_store_v(w.v_tile, r, w.tid);                                                          \
+        if (masked && simt_non_finite(r))                                                          \
+            w.not_finite[turn] = 1;                                                                \
+    } while (0)
 #endif
 
-    {
-        const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
-        const bool by_four = simt_by_four(q, a.q_ss, P_D);
-        for (uint e = tid; e < T_BM * SIMT_D4; e += SIMT_WG) {
-            const uint r = e / SIMT_D4, c = e % SIMT_D4;
-            float4 x = (float4)(0.0f);
-            if (qb * T_BM + (int)r < a.sq) {
-                __global const clf_t *from = q + (qb * T_BM + (int)r) * a.q_ss;
-                x = by_four ? SIMT_READ4(from + c * 4) : simt_read_any(from, (int)c * 4, P_D);
-            }
-            q_tile[(r % SIMT_TM * T_WY + r / SIMT_TM) * SIMT_QS + c] = x * scale;
+/* Raises the rows' maxima when one of the group rose by more than 2^8. */
+CLF_INLINE void simt_rescale(simt_work w, float4 acc[SIMT_TM][SIMT_TD], float *m, float *l)
+{
+    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
+        const float x = fmax(m[i], simt_row_max(w.by_row + (w.ty + T_WY * i) * (T_WX / 4)));
+        const float c = SIMT_EXP2(m[i] - x);
+        m[i] = x;
+        l[i] *= c;
+        CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) acc[i][g] *= c;
+    }
+}
+
+/* Weights into the P tile, and their sums. */
+CLF_INLINE void simt_weights(simt_work w, float s[SIMT_TM][SIMT_TN], const float *m, float *l,
+                             bool mark)
+{
+    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
+        __local float *to =
+            (__local float *)(w.p_tile + (w.ty + T_WY * i) * SIMT_PS) + w.tx * SIMT_TN;
+#if SIMT_TN % 4 == 0
+        CLF_UNROLL for (int j = 0; j < SIMT_TN; j += 4) {
+            const float4 p =
+                (float4)(SIMT_EXP2(s[i][j] - m[i]), SIMT_EXP2(s[i][j + 1] - m[i]),
+                         SIMT_EXP2(s[i][j + 2] - m[i]), SIMT_EXP2(s[i][j + 3] - m[i]));
+            l[i] += (p.x + p.y) + (p.z + p.w);
+            *(__local float4 *)(to + j) = p;
+        }
+#else
+        CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) {
+            const float p = SIMT_EXP2(s[i][j] - m[i]);
+            l[i] += p;
+            to[j] = p;
+        }
+#endif
+        if (mark) {
+            CLF_UNROLL for (int j = 0; j < SIMT_TN; j++)
+                if (s[i][j] == -INFINITY)
+                    ((__local uint *)to)[j] = SIMT_MASKED_BITS;
         }
     }
-    if (tid < 2)
-        rose[tid] = not_finite[tid] = 0;
-#if P_BLOCKS
-    if (tx == 0)
-        simt_row_bounds(row_bounds + ty * SIMT_BOUNDS, a, b, row, CLF_MASK_ARGS 0);
-#endif
+}
 
-    /* A maximum of -FLT_MAX before the first key: no score beats it wrongly, and the
-     * weight of a masked key is exp2(-INFINITY) without a test. */
-    float4 acc[SIMT_TM][SIMT_TD];
-    float m[SIMT_TM], l[SIMT_TM];
-    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-#if P_SINK /* a key without a value, counted by one item of the row */
-        const float logit = sink[a.sink_off + h] * CLF_LOG2E;
-        m[i] = fmax(logit, -FLT_MAX);
-        l[i] = tx == 0 ? exp2(logit - m[i]) : 0.0f;
-#else
-        m[i] = -FLT_MAX;
-        l[i] = 0.0f;
-#endif
-        CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) acc[i][g] = (float4)(0.0f);
-    }
-
-#if P_BLOCKS
-    const int end = clf_q_block(a, blocks, b, qb)[CLF_BLOCK_HI];
-    int kb = clf_q_block(a, blocks, b, qb)[CLF_BLOCK_LO];
-#else
-    const int2 range = clf_kv_range(a, qb * T_BM, min(qb * T_BM + T_BM, a.sq), len);
-    const int end = (range.y + T_BN - 1) / T_BN;
-    int kb = range.x / T_BN;
-#endif
-#define SIMT_FETCH_K(r, kb)                                                                        \
-    simt_fetch(r, k + (kb) * T_BN * a.k_ss, a.k_ss, k_by_four && (kb) * T_BN + T_BN <= len,        \
-               len - (kb) * T_BN, tid, SIMT_K_FETCH, SIMT_D4, P_D)
-#define SIMT_FETCH_V(r, kb)                                                                        \
-    simt_fetch(r, v + (kb) * T_BN * a.v_ss, a.v_ss, v_by_four && (kb) * T_BN + T_BN <= len,        \
-               len - (kb) * T_BN, tid, SIMT_V_FETCH, SIMT_VS, P_DV)
-    /* V into its tile; in a mixed block, whether it needs care. */
-#define SIMT_STORE_V(r)                                                                            \
-    do {                                                                                           \
-        simt_store_v(v_tile, r, tid);                                                              \
-        if (kind == CLF_MIXED_BLOCK && simt_non_finite(r))                                         \
-            not_finite[turn] = 1;                                                                  \
-    } while (0)
-
-    int kind, next_kind, turn = 0;
+/* One pass over the keys. masked is a constant. */
+CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
+                          float4 acc[SIMT_TM][SIMT_TD], float *m, float *l, int *turns,
+                          CLF_MASK_PARAMS int unused)
+{
+    int turn = *turns;
     float4 k_next[SIMT_K_FETCH];
-    kb = simt_next(kb, end, &kind, a, b, qb, len, CLF_MASK_ARGS 0);
-    if (kb < end) {
+    kb = simt_next(w, a, kb, masked, CLF_MASK_ARGS 0);
+    if (kb < w.end) {
         SIMT_FETCH_K(k_next, kb);
-        simt_store_k(k_tile, k_next, tid);
+        SIMT_STORE_K(k_next, kb);
     }
-    while (kb < end) {
+    while (kb < w.end) {
         barrier(CLK_LOCAL_MEM_FENCE); /* K is there; V and P of the last turn are free */
         float4 v_now[SIMT_V_FETCH];
 #if T_PREV < 2
         SIMT_FETCH_V(v_now, kb);
 #endif
 #if T_PREV == 0
-        SIMT_STORE_V(v_now);
+        SIMT_STORE_V(v_now, kb);
 #endif
         float s[SIMT_TM][SIMT_TN];
-        bool sees = true;
-        if (kind == CLF_MIXED_BLOCK)
-#if P_BLOCKS
-            sees = simt_sees(a, b, row, kb, row_bounds + ty * SIMT_BOUNDS, CLF_MASK_ARGS 0);
-#else
-            sees = simt_sees(a, b, row, kb, 0, CLF_MASK_ARGS 0);
-#endif
-        if (sees) {
-            simt_scores(s, q_tile + ty * SIMT_QS, k_tile + tx * SIMT_QS);
+        int kind = CLF_FULL_BLOCK;
+        if (masked)
+            kind = simt_item_kind(w, a, kb, CLF_MASK_ARGS 0);
+        if (kind != CLF_EMPTY_BLOCK) {
+            simt_scores(s, w.q_tile + w.ty * SIMT_QS, w.k_tile + w.tx * SIMT_QS);
 #if CLF_HAS_TERMS
-            simt_terms(s, a, b, h, row, kb * T_BN + tx * SIMT_TN, slope, CLF_MASK_ARGS 0);
+            simt_terms(s, w, a, kb * T_BN + w.tx * SIMT_TN, CLF_MASK_ARGS 0);
 #endif
-            if (kind == CLF_MIXED_BLOCK)
-                simt_mask(s, a, b, h, row, kb * T_BN + tx * SIMT_TN, len, CLF_MASK_ARGS 0);
+            if (masked && kind == CLF_MIXED_BLOCK)
+                simt_mask(s, w, a, kb * T_BN + w.tx * SIMT_TN, CLF_MASK_ARGS 0);
         } else {
             CLF_UNROLL for (int i = 0; i < SIMT_TM; i++)
                 CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) s[i][j] = -INFINITY;
@@ -528,93 +351,184 @@ clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
         CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
             float x = s[i][0];
             CLF_UNROLL for (int j = 1; j < SIMT_TN; j++) x = fmax(x, s[i][j]);
-            ((__local float *)by_row)[(ty + T_WY * i) * T_WX + tx] = x;
+            ((__local float *)w.by_row)[(w.ty + T_WY * i) * T_WX + w.tx] = x;
             up |= x > m[i] + 8.0f;
         }
         if (up)
-            rose[turn] = 1;
+            w.rose[turn] = 1;
 #if T_PREV == 1
-        SIMT_STORE_V(v_now);
+        SIMT_STORE_V(v_now, kb);
 #endif
         barrier(CLK_LOCAL_MEM_FENCE); /* the rows' maxima are there; K is free */
-        if (tid == 0)
-            rose[turn ^ 1] = not_finite[turn ^ 1] = 0;
-        if (rose[turn]) {
-            CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-                const float x = fmax(m[i], simt_row_max(by_row + (ty + T_WY * i) * (T_WX / 4)));
-                const float c = SIMT_EXP2(m[i] - x);
-                m[i] = x;
-                l[i] *= c;
-                CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) acc[i][g] *= c;
-            }
-        }
-        if (sees) {
-            CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-                __local float *to =
-                    (__local float *)(SIMT_P + (ty + T_WY * i) * SIMT_PS) + tx * SIMT_TN;
-#if SIMT_TN % 4 == 0
-                CLF_UNROLL for (int j = 0; j < SIMT_TN; j += 4) {
-                    const float4 p = (float4)(
-                        SIMT_EXP2(s[i][j] - m[i]), SIMT_EXP2(s[i][j + 1] - m[i]),
-                        SIMT_EXP2(s[i][j + 2] - m[i]), SIMT_EXP2(s[i][j + 3] - m[i]));
-                    l[i] += (p.x + p.y) + (p.z + p.w);
-                    *(__local float4 *)(to + j) = p;
-                }
-#else
-                CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) {
-                    const float p = SIMT_EXP2(s[i][j] - m[i]);
-                    l[i] += p;
-                    to[j] = p;
-                }
-#endif
-                if (kind == CLF_MIXED_BLOCK) {
-                    CLF_UNROLL for (int j = 0; j < SIMT_TN; j++)
-                        if (s[i][j] == -INFINITY)
-                            ((__local uint *)to)[j] = SIMT_MASKED_BITS;
-                }
-            }
-        }
+        if (w.tid == 0)
+            w.rose[turn ^ 1] = w.not_finite[turn ^ 1] = 0;
+        if (w.rose[turn])
+            simt_rescale(w, acc, m, l);
+        if (kind != CLF_EMPTY_BLOCK)
+            simt_weights(w, s, m, l, masked && kind == CLF_MIXED_BLOCK);
 #if T_PREV == 2
-        SIMT_STORE_V(v_now);
+        SIMT_STORE_V(v_now, kb);
 #endif
-        const int next = simt_next(kb + 1, end, &next_kind, a, b, qb, len, CLF_MASK_ARGS 0);
+        kb = simt_next(w, a, kb + 1, masked, CLF_MASK_ARGS 0);
 #if T_PREK
-        if (next < end)
-            SIMT_FETCH_K(k_next, next);
+        if (kb < w.end)
+            SIMT_FETCH_K(k_next, kb);
 #endif
         barrier(CLK_LOCAL_MEM_FENCE); /* P and V are there */
-        if (sees) {
-            __local const float4 *from = SIMT_P + ty * SIMT_PS;
-            if (kind == CLF_MIXED_BLOCK && not_finite[turn])
-                simt_weighted_sum_careful(acc, (__local const float *)from, v_tile + tx);
+        if (kind != CLF_EMPTY_BLOCK) {
+            __local const float4 *from = w.p_tile + w.ty * SIMT_PS;
+            if (masked && kind == CLF_MIXED_BLOCK && w.not_finite[turn])
+                simt_weighted_sum_careful(acc, (__local const float *)from, w.v_tile + w.tx);
             else
-                simt_weighted_sum(acc, from, v_tile + tx);
+                simt_weighted_sum(acc, from, w.v_tile + w.tx);
         }
 #if T_ALIAS
         barrier(CLK_LOCAL_MEM_FENCE); /* P is free */
 #endif
-        if (next < end) {
+        if (kb < w.end) {
 #if !T_PREK
-            SIMT_FETCH_K(k_next, next);
+            SIMT_FETCH_K(k_next, kb);
 #endif
-            simt_store_k(k_tile, k_next, tid);
+            SIMT_STORE_K(k_next, kb);
         }
-        kb = next;
-        kind = next_kind;
         turn ^= 1;
     }
+    *turns = turn;
+}
+
+/* The work-group's queries, scaled, into their tile; zeros past the last. */
+CLF_INLINE void simt_load_queries(simt_work w, clf_attn_args a, __global const clf_t *q)
+{
+    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
+    const bool by_four = simt_by_four(q, a.q_ss, P_D);
+    for (uint e = w.tid; e < T_BM * SIMT_D4; e += SIMT_WG) {
+        const uint r = e / SIMT_D4, c = e - r * SIMT_D4;
+        float4 x = (float4)(0.0f);
+        if (w.qb * T_BM + (int)r < a.sq) {
+            __global const clf_t *from = q + (w.qb * T_BM + (int)r) * a.q_ss;
+            x = by_four ? SIMT_READ4(from + c * 4) : simt_read_any(from, (int)c * 4, P_D);
+        }
+        w.q_tile[(r % SIMT_TM * T_WY + r / SIMT_TM) * SIMT_QS + c] = x * scale;
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void
+clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
+             __global const clf_t *restrict v, __global clf_t *restrict o,
+             __global float *restrict lse, CLF_MASK_PARAMS const clf_attn_args a)
+{
+    __local float4 q_tile[T_BM * SIMT_QS], v_tile[T_BN * SIMT_VS];
+    __local float4 by_row[T_BM * T_WX / 4];
+    __local int rose[2], not_finite[2];
+#if T_ALIAS
+    __local float4 k_tile[SIMT_K_TILE > SIMT_P_TILE ? SIMT_K_TILE : SIMT_P_TILE];
+#else
+    __local float4 k_tile[SIMT_K_TILE], p_tile[SIMT_P_TILE];
+#endif
+#if SIMT_Q_ARRAYS
+    __local int q_position[T_BM], q_segment[T_BM];
+#endif
+#if P_BLOCKS
+    __local int bounds[T_WY * SIMT_BOUNDS];
+#endif
+    const int nqb = (a.sq + T_BM - 1) / T_BM;
+    const long group = get_group_id(0);
+    const int bh = (int)(group / nqb);
+    simt_work w;
+    w.qb = (int)(group - (long)bh * nqb);
+    w.b = bh / a.hq;
+    w.h = bh - w.b * a.hq;
+#if P_BAND
+    if (a.band_hi < INT_MAX && a.band_lo == INT_MIN) /* causal: the longest first */
+        w.qb = nqb - 1 - w.qb;
+#endif
+    w.len = CLF_KV_LEN(w.b);
+    w.tid = get_local_id(0);
+    w.ty = w.tid / T_WX;
+    w.tx = w.tid - w.ty * T_WX;
+    w.row = w.qb * T_BM + w.ty * SIMT_TM;
+    w.q_tile = q_tile;
+    w.k_tile = k_tile;
+    w.v_tile = v_tile;
+#if T_ALIAS
+    w.p_tile = k_tile;
+#else
+    w.p_tile = p_tile;
+#endif
+    w.by_row = by_row;
+    w.rose = rose;
+    w.not_finite = not_finite;
+#if SIMT_Q_ARRAYS
+    w.q_position = q_position;
+    w.q_segment = q_segment;
+#endif
+#if P_BLOCKS
+    w.bounds = bounds;
+#endif
+#if P_ALIBI
+    w.slope = alibi[a.alibi_off + w.h];
+#else
+    w.slope = 0.0f;
+#endif
+    const int hk = w.h / a.group;
+    w.k = k + a.k_off + w.b * a.k_sb + hk * a.k_sh;
+    w.v = v + a.v_off + w.b * a.v_sb + hk * a.v_sh;
+    w.by_four = simt_by_four(w.k, a.k_ss, P_D) && simt_by_four(w.v, a.v_ss, P_DV);
+    simt_load_queries(w, a, q + a.q_off + w.b * a.q_sb + w.h * a.q_sh);
+    if (w.tid < 2)
+        rose[w.tid] = not_finite[w.tid] = 0;
+#if SIMT_Q_ARRAYS
+    simt_load_rows(w, a, CLF_MASK_ARGS 0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+#if P_BLOCKS
+    if (w.tx == 0)
+        simt_bound_rows(w, a);
+#endif
+
+    /* A maximum of -FLT_MAX before the first key: no score beats it wrongly, and the
+     * weight of a masked key is exp2(-INFINITY) without a test. */
+    float4 acc[SIMT_TM][SIMT_TD];
+    float m[SIMT_TM], l[SIMT_TM];
+    CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
+#if P_SINK /* a key without a value, counted by one item of the row */
+        const float logit = sink[a.sink_off + w.h] * CLF_LOG2E;
+        m[i] = fmax(logit, -FLT_MAX);
+        l[i] = w.tx == 0 ? exp2(logit - m[i]) : 0.0f;
+#else
+        m[i] = -FLT_MAX;
+        l[i] = 0.0f;
+#endif
+        CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) acc[i][g] = (float4)(0.0f);
+    }
+
+#if P_BLOCKS
+    const int first = clf_q_block(a, blocks, w.b, w.qb)[CLF_BLOCK_LO];
+    w.end = clf_q_block(a, blocks, w.b, w.qb)[CLF_BLOCK_HI];
+#else
+    const int2 range = clf_kv_range(a, w.qb * T_BM, min(w.qb * T_BM + T_BM, a.sq), w.len);
+    const int first = range.x / T_BN;
+    w.end = (range.y + T_BN - 1) / T_BN;
+#endif
+    int turn = 0;
+#if !P_BOOL && P_D % 4 == 0 && P_DV % 4 == 0
+    simt_pass(w, a, first, false, acc, m, l, &turn, CLF_MASK_ARGS 0);
+    barrier(CLK_LOCAL_MEM_FENCE); /* the tiles are free */
+#endif
+    simt_pass(w, a, first, true, acc, m, l, &turn, CLF_MASK_ARGS 0);
 
     CLF_UNROLL for (int i = 0; i < SIMT_TM; i++)
-        ((__local float *)by_row)[(ty + T_WY * i) * T_WX + tx] = l[i];
+        ((__local float *)by_row)[(w.ty + T_WY * i) * T_WX + w.tx] = l[i];
     barrier(CLK_LOCAL_MEM_FENCE);
+    o += a.o_off + w.b * a.o_sb + w.h * a.o_sh;
     const bool by_four = simt_by_four(o, a.o_ss, P_DV);
     CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
-        const float sum = simt_row_sum(by_row + (ty + T_WY * i) * (T_WX / 4));
-        if (row + i < a.sq) {
-            simt_write_row(o + (row + i) * a.o_ss, acc[i], sum == 0.0f ? 0.0f : 1.0f / sum, by_four,
-                           tx);
-            if (a.want_lse && tx == 0)
-                lse[a.lse_off + ((long)b * a.hq + h) * a.sq + row + i] =
+        const float sum = simt_row_sum(by_row + (w.ty + T_WY * i) * (T_WX / 4));
+        if (w.row + i < a.sq) {
+            simt_write_row(o + (w.row + i) * a.o_ss, acc[i], sum == 0.0f ? 0.0f : 1.0f / sum,
+                           by_four, w.tx);
+            if (a.want_lse && w.tx == 0)
+                lse[a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.row + i] =
                     sum == 0.0f ? -INFINITY : (m[i] + log2(sum)) * CLF_LN2;
         }
     }

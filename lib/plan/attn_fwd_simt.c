@@ -28,6 +28,13 @@ static int64_t columns(const clfi_attn *p, const clfi_row *row)
     return ceil_div(ceil_div(p->dv, 4), row->v[T_WX]);
 }
 
+/* Of the register tiles of scores and output. */
+static int64_t tile_floats(const clfi_attn *p, const clfi_row *row)
+{
+    const int32_t *t = row->v;
+    return t[T_BM] / t[T_WY] * (4 * columns(p, row) + t[T_BN] / t[T_WX]);
+}
+
 /* What the kernel declares as __local. */
 static int64_t local_bytes(const clfi_attn *p, const clfi_row *row)
 {
@@ -37,7 +44,12 @@ static int64_t local_bytes(const clfi_attn *p, const clfi_row *row)
     int64_t quads = t[T_BM] * qs + t[T_BN] * columns(p, row) * t[T_WX];
     quads += t[T_ALIAS] ? (k > w ? k : w) : k + w;
     quads += t[T_BM] * t[T_WX] / 4;
-    return quads * 16 + (p->blocks ? (int64_t)t[T_WY] * 20 : 0) + 64; /* flags, alignment */
+    int64_t bytes = quads * 16 + 64; /* flags, alignment */
+    if (p->seg || p->pos)
+        bytes += (int64_t)t[T_BM] * 8;
+    if (p->blocks)
+        bytes += (int64_t)t[T_WY] * 20;
+    return bytes;
 }
 
 static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
@@ -52,8 +64,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
     CLF_REQUIRE(err, items <= dev->max_work_group, CLFLASH_INVALID_TUNABLE,
                 "simt: %d work-items are needed, the device has %lld per work-group", items,
                 (long long)dev->max_work_group);
-    const int64_t rows = t[T_BM] / t[T_WY];
-    const int64_t tile = rows * (4 * columns(p, row) + t[T_BN] / t[T_WX]);
+    const int64_t tile = tile_floats(p, row);
     CLF_REQUIRE(err, tile <= MAX_TILE_FLOATS, CLFLASH_INVALID_TUNABLE,
                 "simt: %lld floats of register tile per work-item, at most %d", (long long)tile,
                 MAX_TILE_FLOATS);
@@ -70,6 +81,8 @@ static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
     for (int32_t i = 0; i < N_TUNABLES; i++)
         row->v[i] = tunables[i].safe;
     int32_t *t = row->v;
+    while (t[T_BM] > 8 && tile_floats(p, row) > MAX_TILE_FLOATS)
+        t[T_BM] /= 2;
     while (local_bytes(p, row) > dev->local_bytes && (t[T_BM] > 8 || t[T_BN] > 8)) {
         if (t[T_BM] >= t[T_BN])
             t[T_BM] /= 2;

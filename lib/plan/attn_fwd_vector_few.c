@@ -7,7 +7,7 @@
 #define FEW_TUNABLES(X)                                                                            \
     X(T_W, 8, "lanes of a vector", 8, 16)                                                          \
     X(T_ROWS, 4, "rows (query, head) that share a pass over K and V", 1, 2, 4, 8, 16)              \
-    X(T_BKV, 128, "keys per block", 16, 32, 64, 128, 256, 512)
+    X(T_BKV, 256, "keys per block", 16, 32, 64, 128, 256, 512)
 
 enum { FEW_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
 static const clfi_tunable tunables[] = {FEW_TUNABLES(CLFI_TUNABLE)};
@@ -47,7 +47,7 @@ static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
     const int64_t rows = (int64_t)p->sq * p->group;
     row->v[T_W] = dev->vector_width >= 16 ? 16 : 8;
     row->v[T_ROWS] = rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8;
-    row->v[T_BKV] = 128;
+    row->v[T_BKV] = 256; /* [B,S,H,D], sq1 sk4096 d64: 0.48 ms, 128 0.78 (PoCL 3.1, 2026-11-25) */
     while (row->v[T_BKV] > 16 && local_bytes(p, row) > dev->local_bytes)
         row->v[T_BKV] /= 2;
     while (row->v[T_ROWS] > 1 && local_bytes(p, row) > dev->local_bytes)

@@ -145,7 +145,7 @@ START_TEST(a_planted_row_loses)
     setenv("CLFLASH_KERNEL_DIR", kernels, 1);
     ctx = open_context();
     const clflash_attn_desc d = parse(PROBLEM);
-    const clflash_tune_params params = {.seconds = 8, .progress = count, .user = &c};
+    const clflash_tune_params params = {.seconds = 20, .progress = count, .user = &c};
     char error[512];
     const clflash_status status = clflash_tune(ctx, &d, &params, &result);
     ck_assert_msg(status == CLFLASH_OK, "%s", clflash_context_last_error(ctx, error, sizeof error));
