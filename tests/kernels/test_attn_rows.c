@@ -1,0 +1,122 @@
+/* test_attn_rows.c -- any valid row of tunables gives the right result, and the same bits
+ * each time, on every engine. */
+#include "host/context.h"
+#include "lib/ops/attn_run.h"
+#include "lib/plan/engine.h"
+#include "tests/support/device.h"
+#include "tests/support/main.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROWS 4 /* random rows of each engine by default */
+#define LONG_ROWS 60
+#define REPEATS 100
+
+static const char *const texts[] = {
+    "fwd f32 b2 hq4 hk2 sq75 sk131 d40 causal",
+    "fwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3",
+};
+static int n_rows = ROWS;
+
+/* A row drawn among the candidates until it fits; false when none of many did. */
+static bool draw_row(const clfi_engine *e, const clfi_attn *p, const clfi_profile *dev,
+                     clft_rng *rng, clfi_row *row)
+{
+    for (int attempt = 0; attempt < 2000; attempt++) {
+        clfi_err err = {0};
+        *row = (clfi_row){{0}};
+        for (int32_t t = 0; t < e->n_tunables; t++)
+            row->v[t] = e->tunables[t].candidates[clft_below(rng, e->tunables[t].n_candidates)];
+        if (e->fits(p, dev, row, &err) == CLFLASH_OK)
+            return true;
+    }
+    return false;
+}
+
+static void run_row(clft_session *s, clft_case *c, const clfi_engine *e, const clfi_row *row)
+{
+    clfi_err err = {0};
+    clfi_candidate candidate = {.engine = e, .row = *row, .origin = "test"};
+    char text[256], why[512];
+    clflash_plan *plan = NULL;
+    clft_upload u;
+    clfi_row_print(e, row, text, sizeof text);
+    const clflash_status status = clfi_plan_candidate(&plan, s->ctx, &c->p, &candidate, &err);
+    if (status == CLFLASH_INVALID_TUNABLE) /* too much for the built kernel: the tuner prunes */
+        return;
+    ck_assert_msg(status == CLFLASH_OK, "\"%s\" %s %s: %s", c->name, e->name, text, err.text);
+    clft_upload_make(&u, s, c);
+    clft_execute(s, c, plan, &u);
+    clft_download(&u, s, c);
+    clft_upload_free(&u);
+    clflash_plan_destroy(&plan);
+    ck_assert_msg(clft_case_check(c, why, sizeof why), "\"%s\" engine=%s %s: %s", c->name, e->name,
+                  text, why);
+}
+
+START_TEST(any_row_is_right)
+{
+    clft_session *s = clft_session_get();
+    const clfi_profile *dev = clfi_context_profile(s->ctx);
+    clft_rng rng = {(uint64_t)_i + 1};
+    clft_case c;
+    clft_case_make_text(&c, texts[_i]);
+    clft_case_solve(&c);
+    for (int32_t i = 0; i < clfi_n_attn_fwd_engines; i++) {
+        const clfi_engine *e = clfi_attn_fwd_engines[i];
+        clfi_err err = {0};
+        clfi_row row;
+        if (e->n_tunables == 0 || e->can(&c.p, dev, &err) != CLFLASH_OK)
+            continue;
+        for (int r = 0; r < n_rows && draw_row(e, &c.p, dev, &rng, &row); r++)
+            run_row(s, &c, e, &row);
+    }
+    clft_case_free(&c);
+}
+END_TEST
+
+/* The same call a hundred times, on both kinds of queue: the same bits. */
+START_TEST(repeats_are_equal)
+{
+    clft_session *s = clft_session_get();
+    clft_case c;
+    char why[1024];
+    clft_case_make_text(&c, texts[_i]);
+    for (int e = 0; clft_engine(e); e++) {
+        clflash_plan *plan = clft_plan(s, &c, clft_engine(e), why, sizeof why);
+        if (!plan)
+            continue;
+        clft_upload u;
+        clft_upload_make(&u, s, &c);
+        clft_execute(s, &c, plan, &u);
+        clft_download(&u, s, &c);
+        char *first_o = c.got_o, *first_lse = c.got_lse;
+        c.got_o = c.got_lse = NULL;
+        for (int n = 0; n < REPEATS; n++) {
+            c.variant.queue = n % 2;
+            clft_repoison(&u, s, &c);
+            clft_execute(s, &c, plan, &u);
+            clft_download(&u, s, &c);
+            ck_assert_msg(!memcmp(first_o, c.got_o, (size_t)c.image[CLFT_O].total) &&
+                              !memcmp(first_lse, c.got_lse, (size_t)c.image[CLFT_LSE].total),
+                          "\"%s\" engine=%s: repeat %d differs", c.name, clft_engine(e), n);
+        }
+        free(first_o);
+        free(first_lse);
+        clft_upload_free(&u);
+        clflash_plan_destroy(&plan);
+    }
+    clft_case_free(&c);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--long") == 0)
+        n_rows = LONG_ROWS;
+    Suite *suite = suite_create("attn_rows");
+    clft_add(suite, any_row_is_right, 2);
+    clft_add(suite, repeats_are_equal, 2);
+    return clft_main(suite, clft_session_end);
+}
