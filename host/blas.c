@@ -8,7 +8,7 @@
  * CLBlast's strided batched GEMM (1.5.3 to 1.7.0, xgemmstridedbatched.cpp) forgets the
  * offset of a matrix that needs no padding when the product is large enough for its
  * indirect kernel: [2048,2048] x [2048,64] read its operands from offset 0 (PoCL 3.1, found
- * by the bench, 2025-11-25). So operands go in as sub-buffers at offset 0; where an offset
+ * by the bench, 2026-11-25). So operands go in as sub-buffers at offset 0; where an offset
  * is not aligned for that, or the buffer is itself a sub-buffer, one plain GEMM per matrix,
  * which minds its offsets. */
 #include "host/blas.h"
@@ -107,6 +107,7 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
                                         g->c_offset % align == 0);
     cl_mem parts[3] = {NULL, NULL, NULL};
     const bool batch = aligned && make_parts(g, parts);
+    atomic_store(&ctx->blas_used, true);
     pthread_mutex_lock(&clblast_lock);
     const cl_int code = batch ? sgemm_batch(g, parts, queue) : sgemm_each(g, queue);
     pthread_mutex_unlock(&clblast_lock);
@@ -123,8 +124,8 @@ clflash_status clfi_blas_sgemm(clflash_context *ctx, cl_command_queue queue, con
 }
 
 /* CLBlast keeps programs, and with them the OpenCL context, until the process ends: a
- * borrowed context would never be freed. The cache is the process's: other contexts
- * compile theirs again. */
+ * borrowed context would never be freed, and a driver that is gone by then crashes. The
+ * cache is the process's: other contexts compile theirs again. */
 void clfi_blas_forget(clflash_context *ctx)
 {
     if (!atomic_load(&ctx->blas_used))
