@@ -145,7 +145,7 @@ CLF_INLINE int simt_item_kind(simt_work w, clf_attn_args a, int kb, CLF_MASK_PAR
 {
     if (w.row >= a.sq)
         return CLF_EMPTY_BLOCK;
-    int full = !P_BOOL && kb * T_BN + T_BN <= w.len;
+    int full = !P_BOOL && !P_BIAS && kb * T_BN + T_BN <= w.len;
 #if P_BLOCKS
     __local const int *q = w.bounds + w.ty * SIMT_BOUNDS;
     __global const int *kv = clf_kv_block(a, blocks, w.b, kb);
@@ -512,7 +512,7 @@ clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
     w.end = (range.y + T_BN - 1) / T_BN;
 #endif
     int turn = 0;
-#if !P_BOOL && P_D % 4 == 0 && P_DV % 4 == 0
+#if !P_BOOL && !P_BIAS && P_D % 4 == 0 && P_DV % 4 == 0
     simt_pass(w, a, first, false, acc, m, l, &turn, CLF_MASK_ARGS 0);
     barrier(CLK_LOCAL_MEM_FENCE); /* the tiles are free */
 #endif
