@@ -87,7 +87,7 @@ CLF_INLINE void mma_scores(float s[MMA_MT][MMA_NT][4], uint q_at, uint k_at,
     }
 }
 
-/* Softcap, ALiBi and bias; the scores are in log2 units afterwards. */
+/* Softcap, ALiBi and bias; the scores are in units of log 4 afterwards. */
 #if CLF_HAS_TERMS
 CLF_INLINE void mma_terms(float s[MMA_MT][MMA_NT][4], clf_attn_args a, mma_place w, int j0,
                           float slope, CLF_MASK_PARAMS int unused)
@@ -414,7 +414,7 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
     const float slope = 0.0f;
 #endif
     /* Maxima are of s itself: a negative scale turns the scores' sign, not their order. */
-    const float c = CLF_HAS_TERMS ? 1.0f : fabs(a.scale) * CLF_LOG2E;
+    const float c = CLF_HAS_TERMS ? 2.0f : fabs(a.scale) * CLF_LOG2E;
 
 #if P_BLOCKS
     mma_row_bounds(bounds, a, w, CLF_MASK_ARGS 0);

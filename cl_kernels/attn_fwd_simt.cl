@@ -271,7 +271,7 @@ CLF_INLINE void simt_rescale(simt_work w, float4 acc[SIMT_TM][SIMT_TD], float *m
 {
     CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
         const float x = fmax(m[i], simt_row_max(w.by_row + (w.ty + T_WY * i) * (T_WX / 4)));
-        const float c = SIMT_EXP2(m[i] - x);
+        const float c = SIMT_EXP4(m[i] - x);
         m[i] = x;
         l[i] *= c;
         CLF_UNROLL for (int g = 0; g < SIMT_TD; g++) acc[i][g] *= c;
@@ -288,14 +288,14 @@ CLF_INLINE void simt_weights(simt_work w, float s[SIMT_TM][SIMT_TN], const float
 #if SIMT_TN % 4 == 0
         CLF_UNROLL for (int j = 0; j < SIMT_TN; j += 4) {
             const float4 p =
-                (float4)(SIMT_EXP2(s[i][j] - m[i]), SIMT_EXP2(s[i][j + 1] - m[i]),
-                         SIMT_EXP2(s[i][j + 2] - m[i]), SIMT_EXP2(s[i][j + 3] - m[i]));
+                (float4)(SIMT_EXP4(s[i][j] - m[i]), SIMT_EXP4(s[i][j + 1] - m[i]),
+                         SIMT_EXP4(s[i][j + 2] - m[i]), SIMT_EXP4(s[i][j + 3] - m[i]));
             l[i] += (p.x + p.y) + (p.z + p.w);
             *(__local float4 *)(to + j) = p;
         }
 #else
         CLF_UNROLL for (int j = 0; j < SIMT_TN; j++) {
-            const float p = SIMT_EXP2(s[i][j] - m[i]);
+            const float p = SIMT_EXP4(s[i][j] - m[i]);
             l[i] += p;
             to[j] = p;
         }
@@ -353,7 +353,7 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
             float x = s[i][0];
             CLF_UNROLL for (int j = 1; j < SIMT_TN; j++) x = fmax(x, s[i][j]);
             ((__local float *)w.by_row)[(w.ty + T_WY * i) * T_WX + w.tx] = x;
-            up |= x > m[i] + 8.0f;
+            up |= x > m[i] + 4.0f;
         }
         if (up)
             w.rose[turn] = 1;
@@ -400,7 +400,7 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
 /* The work-group's queries, scaled, into their tile; zeros past the last. */
 CLF_INLINE void simt_load_queries(simt_work w, clf_attn_args a, __global const clf_t *q)
 {
-    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
+    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
     const bool by_four = simt_by_four(q, a.q_ss, P_D);
     for (uint e = w.tid; e < T_BM * SIMT_D4; e += SIMT_WG) {
         const uint r = e / SIMT_D4, c = e - r * SIMT_D4;
@@ -493,9 +493,9 @@ clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
     float m[SIMT_TM], l[SIMT_TM];
     CLF_UNROLL for (int i = 0; i < SIMT_TM; i++) {
 #if P_SINK /* a key without a value, counted by one item of the row */
-        const float logit = sink[a.sink_off + w.h] * CLF_LOG2E;
+        const float logit = sink[a.sink_off + w.h] * CLF_LOG4E;
         m[i] = fmax(logit, -FLT_MAX);
-        l[i] = w.tx == 0 ? exp2(logit - m[i]) : 0.0f;
+        l[i] = w.tx == 0 ? exp2(2.0f * (logit - m[i])) : 0.0f;
 #else
         m[i] = -FLT_MAX;
         l[i] = 0.0f;
@@ -530,7 +530,7 @@ clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
                            by_four, w.tx);
             if (a.want_lse && w.tx == 0)
                 lse[a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.row + i] =
-                    sum == 0.0f ? -INFINITY : (m[i] + log2(sum)) * CLF_LN2;
+                    sum == 0.0f ? -INFINITY : (m[i] + 0.5f * log2(sum)) * CLF_LN4;
         }
     }
 }

@@ -70,7 +70,7 @@ typedef struct vec_range {
 /* Q^T, scaled; lanes past the last query are zero. */
 CLF_INLINE void load_queries(vec_work w, clf_attn_args a, __global const clf_t *q)
 {
-    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
+    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
     for (int v = 0; v < w.n_groups * T_NV; v++) {
         __local clf_vf *to = w.q + v / T_NV * P_D * T_NV + v % T_NV;
         const int i0 = w.i0 + v * T_W;
@@ -123,7 +123,7 @@ CLF_INLINE void store(vec_work w, clf_attn_args a, __global clf_t *o, __global f
     lse += a.lse_off + ((long)w.b * a.hq + w.h) * a.sq + w.i0;
     for (int i = 0; i < n; i++) {
         const float l = ((__local const float *)w.l)[i], m = ((__local const float *)w.m)[i];
-        lse[i] = l == 0.0f ? -INFINITY : (m + log2(l)) * CLF_LN2;
+        lse[i] = l == 0.0f ? -INFINITY : (m + 0.5f * log2(l)) * CLF_LN4;
     }
 }
 
@@ -305,11 +305,11 @@ CLF_INLINE void weights(vec_work w, int g, int n, bool careful, clf_vf *mx, clf_
 {
     CLF_UNROLL for (int v = 0; v < T_NV; v++) {
         const clf_vf m = vec_guard(mx[v]);
-        c[v] = vec_exp2(w.m[g * T_NV + v] - m);
+        c[v] = vec_exp4(w.m[g * T_NV + v] - m);
         w.m[g * T_NV + v] = mx[v];
         clf_vf sum = w.l[g * T_NV + v] * c[v];
         CLF_UNROLL_N(4) for (int j = 0; j < n; j++) {
-            const clf_vf x = vec_exp2(w.p[j * T_NV + v] - m);
+            const clf_vf x = vec_exp4(w.p[j * T_NV + v] - m);
             sum += x;
             if (careful)
                 w.p[j * T_NV + v] = select(x, (clf_vf)(-1.0f),
@@ -456,7 +456,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
         o_panel[i] = (clf_vf)(0.0f);
     for (int i = 0; i < w.n_groups * T_NV; i++) {
 #if P_SINK /* the sink is a key without a value */
-        row_max[i] = (clf_vf)(sink[a.sink_off + w.h] * CLF_LOG2E);
+        row_max[i] = (clf_vf)(sink[a.sink_off + w.h] * CLF_LOG4E);
         row_sum[i] = (clf_vf)(1.0f);
 #else
         row_max[i] = (clf_vf)(-INFINITY);

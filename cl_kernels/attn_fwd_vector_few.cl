@@ -105,7 +105,7 @@ CLF_INLINE clf_vf few_bias(few_work w, clf_attn_args a, __global const void *bia
 }
 #endif
 
-/* Terms and tests: dot products of keys [j0, j0 + n) become scores in log2 units,
+/* Terms and tests: dot products of keys [j0, j0 + n) become scores in units of log 4,
  * -INFINITY where masked or past the end. */
 CLF_INLINE void few_mask(few_work w, clf_attn_args a, int j0, int n, bool tested,
                          CLF_MASK_PARAMS int unused)
@@ -172,11 +172,11 @@ CLF_INLINE float few_weights(few_work w, int r, int n, bool careful)
         mx = vec_max(mx, s[j]);
     const float m_new = few_max(mx);
     const clf_vf m = vec_guard((clf_vf)(m_new));
-    const clf_vf c = vec_exp2((clf_vf)(w.m[r]) - m);
+    const clf_vf c = vec_exp4((clf_vf)(w.m[r]) - m);
     w.m[r] = m_new;
     clf_vf sum = w.l[r] * c;
     for (int j = 0; j < nv; j++) {
-        const clf_vf x = vec_exp2(s[j] - m);
+        const clf_vf x = vec_exp4(s[j] - m);
         sum += x;
         if (careful)
             s[j] = select(x, (clf_vf)(-1.0f), s[j] == (clf_vf)(-INFINITY));
@@ -250,7 +250,7 @@ CLF_INLINE bool few_non_finite(__global const clf_t *v, long stride, int n)
 
 CLF_INLINE void few_load(few_work w, clf_attn_args a, __global const clf_t *q)
 {
-    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG2E;
+    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
     for (int r = 0; r < T_ROWS; r++) {
         __global const clf_t *row =
             q + a.q_off + w.b * a.q_sb + few_head(w, a, r) * a.q_sh + few_query(w, a, r) * a.q_ss;
@@ -275,7 +275,7 @@ CLF_INLINE void few_store(few_work w, clf_attn_args a, __global clf_t *o, __glob
             CLF_STORE(from[d] * inv, row + d);
         if (a.want_lse)
             lse[a.lse_off + ((long)w.b * a.hq + h) * a.sq + i] =
-                l == 0.0f ? -INFINITY : (w.m[r] + log2(l)) * CLF_LN2;
+                l == 0.0f ? -INFINITY : (w.m[r] + 0.5f * log2(l)) * CLF_LN4;
     }
 }
 
@@ -303,7 +303,7 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
         o_rows[i] = (clf_vf)(0.0f);
     for (int r = 0; r < T_ROWS; r++) {
 #if P_SINK /* the sink is a key without a value; one lane counts it */
-        maxima[r] = sink[a.sink_off + few_head(w, a, r)] * CLF_LOG2E;
+        maxima[r] = sink[a.sink_off + few_head(w, a, r)] * CLF_LOG4E;
         sums[r] = (clf_vf)(0.0f);
         ((__local float *)(sums + r))[0] = 1.0f;
 #else

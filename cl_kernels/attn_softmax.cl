@@ -124,7 +124,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
     const float slope = 0.0f;
 #endif
 
-    /* Scores in log2 units; -inf where the key is not visible. */
+    /* Scores in units of log 4; -inf where the key is not visible. */
     clf_vf most = (clf_vf)(-INFINITY);
     for (int j = lid * CLF_LANES; j < a.sk; j += T_WG * CLF_LANES) {
         const int n = a.sk - j;
@@ -157,7 +157,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
     }
     float top = group_reduce(reduced, lid, lanes_max(most), 0);
 #if P_SINK
-    const float sink_logit = sink[a.sink_off + h] * CLF_LOG2E;
+    const float sink_logit = sink[a.sink_off + h] * CLF_LOG4E;
     top = fmax(top, sink_logit);
 #endif
     const float base = top == -INFINITY ? 0.0f : top; /* no visible key: exp2(-inf) = 0 */
@@ -166,7 +166,7 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
     for (int j = lid * CLF_LANES; j < a.sk; j += T_WG * CLF_LANES) {
         const clf_vf x = V_LOAD(s + j), y = x - base;
         /* A visible weight may underflow, yet a NaN or Inf of v that it meets counts. */
-        clf_vf kept = fmax(exp2(y), (clf_vf)(0x1p-126f));
+        clf_vf kept = fmax(exp2(2.0f * y), (clf_vf)(0x1p-126f));
         kept = V_SELECT(kept, (clf_vf)(0.0f), x == (clf_vf)(-INFINITY));
         kept = V_SELECT(kept, y, isnan(y)); /* a visible NaN, or inf - inf */
         V_STORE(kept, s + j);
@@ -174,11 +174,11 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
     }
     float sum = group_reduce(reduced, lid, lanes_sum(sums), 1);
 #if P_SINK
-    sum += exp2(sink_logit - base);
+    sum += exp2(2.0f * (sink_logit - base));
 #endif
     if (lid == 0) {
         work[scale_off + row] = sum == 0.0f ? 0.0f : 1.0f / sum;
         if (a.want_lse)
-            lse[a.lse_off + ((long)b * a.hq + h) * a.sq + i] = (base + log2(sum)) * CLF_LN2;
+            lse[a.lse_off + ((long)b * a.hq + h) * a.sq + i] = (base + 0.5f * log2(sum)) * CLF_LN4;
     }
 }

@@ -125,8 +125,8 @@ START_TEST(nan_reaches_only_rows_that_see_it)
 }
 END_TEST
 
-/* A visible score of -2e38 (kernels keep scores in log2 units, which end at 2.36e38) still wins
- * against any number of masked keys. */
+/* A visible score of -3e38, near the end of f32, still wins against any number of masked keys:
+ * in units of log 2 it would be -infinity. */
 START_TEST(a_low_score_beats_a_masked_one)
 {
     static const char *const texts[] = {
@@ -143,7 +143,7 @@ START_TEST(a_low_score_beats_a_masked_one)
             clft_set(&c, CLFT_Q, 0, i, 0, col, col == 0 ? -1e19f : 0);
     for (int32_t j = 0; j < c.p.sk; j++)
         for (int32_t col = 0; col < c.p.d; col++)
-            clft_set(&c, CLFT_K, 0, j, 0, col, col == 0 ? 2e19f : 0);
+            clft_set(&c, CLFT_K, 0, j, 0, col, col == 0 ? 3e19f : 0);
     c.may_be_zero = c.p.sink; /* there it weighs nothing beside the sink */
     clft_check_engines(&c);
 }
