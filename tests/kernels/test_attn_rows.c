@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROWS 4 /* random rows of each engine by default */
+#define ROWS 2 /* random rows of each engine by default */
 #define LONG_ROWS 60
 #define REPEATS 100
 
