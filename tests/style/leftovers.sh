@@ -14,8 +14,7 @@ prints() { ! { grep -rnE '\b(printf|puts|perror|exit|abort|putchar)[[:space:]]*\
     grep -rnE '\((stdout|stderr)|(stdout|stderr)[,)]' lib host --include='*.[ch]'; }; }
 # free(owned): the text of a file under $CLFLASH_KERNEL_DIR, made by the embedder's own code.
 memory() { ! grep -rnE '\b(malloc|calloc|realloc|strdup|free)[[:space:]]*\(' lib host --include='*.c' | grep -vE '^lib/base/alloc.c:|free\(owned\)'; }
-# A kernel with its helpers is one file and may be a little longer.
-long() { ! sources | xargs wc -l | awk '$2 != "total" && $1 > ($2 ~ /\.cl$/ ? 720 : 600)' | grep .; }
+long() { ! sources | xargs wc -l | awk '$2 != "total" && $1 > 600' | grep .; }
 # Tables that clang-format aligns run wide, in tests above all.
 wide() { ! grep -rnE '^.{121,}$' lib host include --include='*.[ch]'; }
 fast_math() { ! grep -rnE '[-]cl-(finite-math-only|fast-relaxed-math|unsafe-math-optimizations)' lib host bench --include='*.[ch]'; }
