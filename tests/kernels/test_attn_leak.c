@@ -71,9 +71,10 @@ START_TEST(a_large_value_stays_under_its_mask)
                 for (int32_t col = 0; col < c.p.dv; col++)
                     clft_set(&c, CLFT_V, b, j, h, col, j % 11 == 5 ? 1e4f : 1e-4f);
     clft_case_solve(&c);
-    for (int e = 0; clft_engine(e); e++) {
-        if (!clft_run(&c, clft_engine(e)))
+    for (int e = 0, ran = 0; clft_engine(e); e++) {
+        if (clft_left_out(clft_engine(e), ran, _i) || !clft_run(&c, clft_engine(e)))
             continue;
+        ran++;
         const double *want = c.gold_o;
         for (int32_t b = 0; b < c.p.b; b++)
             for (int32_t i = 0; i < c.p.sq; i++)

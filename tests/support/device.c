@@ -268,10 +268,7 @@ bool clft_run_checked(clft_case *c, const char *engine)
     return true;
 }
 
-/* Whether a case is left out for an engine that only falls back on this device: the driver's
- * compiler takes most of a test's time, and such engines' programs are the largest. They run
- * every n-th case, n = $CLFT_FALLBACKS_EVERY (unset: all of them). */
-static bool left_out(const char *engine, int ran, int n_cases)
+bool clft_left_out(const char *engine, int ran, int n_cases)
 {
     const char *const every = getenv("CLFT_FALLBACKS_EVERY");
     const bool fallback = strcmp(engine, "simt") == 0 || strcmp(engine, "standard") == 0;
@@ -284,7 +281,7 @@ void clft_check_engines(clft_case *c)
     int ran = 0;
     const char *const only = getenv("CLFT_ENGINE");
     for (int i = 0; clft_engine(i); i++)
-        if (only ? strcmp(only, clft_engine(i)) == 0 : !left_out(clft_engine(i), ran, n_cases))
+        if (only ? strcmp(only, clft_engine(i)) == 0 : !clft_left_out(clft_engine(i), ran, n_cases))
             ran += clft_run_checked(c, clft_engine(i));
     n_cases++;
     /* A single engine may leave out what it cannot, but not the one case asked for. */

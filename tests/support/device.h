@@ -38,6 +38,12 @@ clflash_plan *clft_plan(const clft_session *s, const clft_case *c, const char *e
 void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
                   clft_upload *u);
 
+/* Whether case number n_cases is left out for an engine that only falls back on this device,
+ * where `ran` others ran it: the driver's compiler takes most of a test's time, and such
+ * engines' programs are the largest. They run every n-th case, n = $CLFT_FALLBACKS_EVERY
+ * (unset: all of them). */
+bool clft_left_out(const char *engine, int ran, int n_cases);
+
 /* All of it: upload, plan, run, download. false where the engine cannot. */
 bool clft_run(clft_case *c, const char *engine);
 /* ... and check; fails the test naming the case and the engine. */
