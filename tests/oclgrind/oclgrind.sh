@@ -21,12 +21,16 @@ trap 'rm -rf "$work"' EXIT
 export CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent
 
 options='--data-races'
-[ -z "$mode" ] || options='--data-races --uninitialized --build-options -cl-opt-disable'
+[ -z "$mode" ] || options='--data-races --uninitialized'
 
 run() { # ENGINE CASE
     : >"$work/log"
+    # Oclgrind 21.10 computes something else than the optimised simt kernel says where D is no
+    # multiple of 4 (right without optimisation, right on PoCL and on an H100).
+    plain=
+    [ "$1" != simt ] || plain='--build-options -cl-opt-disable'
     # shellcheck disable=SC2086 # a list of words
-    CLFT_ENGINE=$1 CLFT_CASE=$2 oclgrind $options --log "$work/log" "$program" >"$work/out" 2>&1 &&
+    CLFT_ENGINE=$1 CLFT_CASE=$2 oclgrind $options $plain --log "$work/log" "$program" >"$work/out" 2>&1 &&
         grep -q '^ok 1 ' "$work/out" && [ ! -s "$work/log" ] && return
     cat "$work/out" "$work/log"
     return 1
