@@ -185,7 +185,6 @@ cl_context clflash_context_cl(const clflash_context *ctx) { return ctx->cl; }
 cl_device_id clflash_context_device(const clflash_context *ctx) { return ctx->device; }
 cl_command_queue clflash_context_queue(const clflash_context *ctx) { return ctx->queue; }
 const clfi_profile *clfi_context_profile(const clflash_context *ctx) { return &ctx->profile; }
-const char *clfi_context_cache_dir(const clflash_context *ctx) { return ctx->cache_dir; }
 const char *clfi_context_tuning_file(const clflash_context *ctx) { return ctx->tuning_file; }
 
 const clflash_allocator *clfi_context_allocator(const clflash_context *ctx)

@@ -13,7 +13,6 @@ const clfi_profile *clfi_context_profile(const clflash_context *ctx);
 const clflash_allocator *clfi_context_allocator(const clflash_context *ctx);
 
 /* "" where files are off; borrowed, constant for the context's life. */
-const char *clfi_context_cache_dir(const clflash_context *ctx);
 const char *clfi_context_tuning_file(const clflash_context *ctx);
 
 void clfi_log(const clflash_context *ctx, clflash_log_level level, const char *fmt, ...)

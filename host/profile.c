@@ -29,14 +29,6 @@ static int64_t number_of(cl_device_id device, cl_device_info what, size_t bytes)
     return bytes == 4 ? (int64_t)value.u32 : (int64_t)value.u64;
 }
 
-static bool lists(cl_device_id device, const char *extension)
-{
-    char text[8192] = "";
-    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof text, text, NULL) != CL_SUCCESS)
-        return false;
-    return strstr(text, extension) != NULL;
-}
-
 static clfi_vendor vendor_of(const clfi_profile *p)
 {
     if (strstr(p->vendor_name, "NVIDIA"))
@@ -94,12 +86,7 @@ clflash_status clfi_profile_read(clfi_profile *p, cl_device_id device, clfi_err 
     p->local_bytes = number_of(device, CL_DEVICE_LOCAL_MEM_SIZE, 8);
     p->global_bytes = number_of(device, CL_DEVICE_GLOBAL_MEM_SIZE, 8);
     p->max_alloc_bytes = number_of(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
-    p->cache_bytes = number_of(device, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, 8);
     p->mem_align_bytes = (int32_t)(number_of(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, 4) / 8);
-    p->little_endian = number_of(device, CL_DEVICE_ENDIAN_LITTLE, 4) != 0;
-    p->half_listed = lists(device, "cl_khr_fp16");
-    p->subgroups = lists(device, "cl_khr_subgroups");
-    p->doubles = lists(device, "cl_khr_fp64");
     if (p->vendor == CLFI_VENDOR_NVIDIA && !p->cpu) {
         p->arch = (int32_t)(10 * number_of(device, NV_COMPUTE_CAPABILITY_MAJOR, 4) +
                             number_of(device, NV_COMPUTE_CAPABILITY_MINOR, 4));

@@ -16,13 +16,9 @@ typedef struct clfi_profile {
     int32_t compute_units;
     int32_t vector_width;   /* native float lanes: 8 AVX2, 16 AVX-512; 1 on GPUs */
     int64_t max_work_group; /* work-items */
-    int64_t local_bytes;    /* usable static local memory (probed where the driver understates) */
+    int64_t local_bytes;    /* usable static local memory; a table where NVIDIA understates */
     int64_t global_bytes, max_alloc_bytes;
-    int64_t cache_bytes;    /* last level as the driver states it; 0 unknown */
     int32_t mem_align_bytes;
-    bool half_listed;       /* cl_khr_fp16 in the extension string (CLBlast asks for it) */
-    bool little_endian;
-    bool subgroups, doubles;
 } clfi_profile;
 
 #endif

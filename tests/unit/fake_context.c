@@ -19,8 +19,7 @@ clfi_profile fake_gpu(void)
                           .local_bytes = 96 << 10,
                           .global_bytes = INT64_C(80) << 30,
                           .max_alloc_bytes = INT64_C(20) << 30,
-                          .mem_align_bytes = 256,
-                          .little_endian = true};
+                          .mem_align_bytes = 256};
 }
 
 clfi_profile fake_cpu(int32_t vector_width)
@@ -36,9 +35,7 @@ clfi_profile fake_cpu(int32_t vector_width)
                           .local_bytes = 512 << 10,
                           .global_bytes = INT64_C(8) << 30,
                           .max_alloc_bytes = INT64_C(2) << 30,
-                          .mem_align_bytes = 128,
-                          .half_listed = false,
-                          .little_endian = true};
+                          .mem_align_bytes = 128};
 }
 
 clflash_context *fake_open(const clfi_profile *profile, const char *tuning_file)
