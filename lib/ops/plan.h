@@ -3,6 +3,7 @@
 #define CLFI_PLAN_H
 
 #include "cl_kernels/attn_args.h"
+#include "cl_kernels/attn_bwd_args.h"
 #include "host/kernel.h"
 #include "host/memory.h"
 #include "lib/ops/attn_run.h"
@@ -25,6 +26,15 @@ typedef struct clfi_standard {
     int64_t q, k, v, s, o, scale, bad, any; /* offsets in the workspace, in floats */
 } clfi_standard;
 
+/* What every backward engine shares (attn_bwd.c). Offsets in floats of the workspace. */
+typedef struct clfi_bwd {
+    clfi_kernel *rows;     /* clf_attn_bwd_rows: LSE and delta of each row */
+    clfi_kernel *sink;     /* clf_attn_bwd_sink; NULL where there is no sink */
+    clfi_kernel *bias;     /* clf_attn_bwd_bias; NULL where there is no bias */
+    clflash_plan *forward; /* desc.recompute: makes o and lse; else NULL */
+    int64_t rows_off, scratch_off, blocks_off, o_off, lse_off, forward_off;
+} clfi_bwd;
+
 /* Immutable once made. */
 struct clflash_plan {
     clflash_context *ctx;
@@ -34,7 +44,10 @@ struct clflash_plan {
     char origin[64];
     char problem[CLFLASH_PROBLEM_BYTES];
     clfi_kernel *kernel; /* flash engines; NULL for standard attention and for Sk = 0 */
-    clfi_kernel *empty;  /* Sk = 0: no key, so every engine would write the same */
+    clfi_kernel *more[CLFI_MAX_PARTS]; /* engine->more */
+    clfi_launch more_launch[CLFI_MAX_PARTS];
+    clfi_bwd bwd;       /* plans of the backward */
+    clfi_kernel *empty; /* Sk = 0: no key, so every engine would write the same */
     clfi_launch launch;
     int32_t block_q, block_kv; /* 0 for standard attention */
     int32_t nqb, nkb;          /* blocks per batch */
@@ -66,6 +79,13 @@ typedef struct clfi_attn_call {
     cl_command_queue queue;
     bool out_of_order;
 } clfi_attn_call;
+
+/* The same of the backward: f's o and lse are inputs. */
+typedef struct clfi_attn_bwd_call {
+    clfi_attn_call f;
+    clf_attn_bwd_args x; /* x.f is a copy of f.a, made last */
+    cl_mem dout, dq, dk, dv, dsink, dbias;
+} clfi_attn_bwd_call;
 
 /* attn_args.c: checks every view of args against the plan and fills call (queue and
  * workspace memory excepted). */
@@ -104,6 +124,22 @@ clflash_status clfi_block_mask_count(const clflash_block_mask *mask, int64_t *vi
 clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);
 void clfi_standard_free(clfi_standard *s);
 clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_call *call,
+                                     cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                     clfi_err *err);
+
+/* attn_bwd_standard.c: the backward of standard attention, chunked as the forward. It reads the
+ * rows of the workspace (call->x.rows_off), uses its own part from call->x.scratch_off on
+ * (clfi_standard_bwd_scratch_bytes, known after _make) and writes dq, dk, dv with their beta. */
+clflash_status clfi_standard_bwd_make(clflash_plan *plan, int64_t max_workspace_bytes,
+                                      clfi_err *err);
+int64_t clfi_standard_bwd_scratch_bytes(const clflash_plan *plan);
+clflash_status clfi_standard_bwd_enqueue(const clflash_plan *plan, const clfi_attn_bwd_call *call,
+                                         cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                         clfi_err *err);
+
+/* attn_bwd_bias.c: the gradient of the additive mask, a kernel of its own for every engine. */
+clflash_status clfi_bwd_bias_make(clflash_plan *plan, clfi_err *err);
+clflash_status clfi_bwd_bias_enqueue(const clflash_plan *plan, const clfi_attn_bwd_call *call,
                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                      clfi_err *err);
 
