@@ -5,7 +5,7 @@
 #include "host/memory.h"
 #include "lib/base/half.h"
 #include "lib/ops/tune_case.h"
-#include "lib/tune/verify.h"
+#include "lib/tune/case.h"
 #include <clflash/clflash.h>
 
 /* The last warnings of the context's log. */
