@@ -28,10 +28,12 @@ typedef struct clfi_standard {
 
 /* What every backward engine shares (attn_bwd.c). Offsets in floats of the workspace. */
 typedef struct clfi_bwd {
-    clfi_kernel *rows;     /* clf_attn_bwd_rows: LSE and delta of each row */
-    clfi_kernel *sink;     /* clf_attn_bwd_sink; NULL where there is no sink */
-    clfi_kernel *bias;     /* clf_attn_bwd_bias; NULL where there is no bias */
-    clflash_plan *forward; /* desc.recompute: makes o and lse; else NULL */
+    clfi_kernel *none, *none_f32; /* no pair of a query and a key: gradient = beta gradient */
+    clfi_kernel *rows;            /* clf_attn_bwd_rows: LSE and delta of each row */
+    clfi_kernel *sink;            /* clf_attn_bwd_sink; NULL where there is no sink */
+    clfi_kernel *bias;            /* clf_attn_bwd_bias; NULL where there is no bias */
+    clflash_plan *forward;        /* desc.recompute: makes o and lse; else NULL */
+    size_t rows_group, rows_lanes;
     int64_t rows_off, scratch_off, blocks_off, o_off, lse_off, forward_off;
 } clfi_bwd;
 
@@ -68,7 +70,7 @@ struct clflash_block_mask {
 };
 
 /* A call after validation: everything a kernel needs, no allocation. */
-#define CLFI_MAX_ARGS 20
+#define CLFI_MAX_ARGS 24
 typedef struct clfi_attn_call {
     clf_attn_args a;
     cl_mem q, k, v, o, lse;
@@ -126,6 +128,18 @@ void clfi_standard_free(clfi_standard *s);
 clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_call *call,
                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                      clfi_err *err);
+
+clflash_status clfi_attn_bwd_call_make(clfi_attn_bwd_call *call, const clflash_plan *plan,
+                                       const clflash_attn_bwd_args *args, clfi_err *err);
+
+/* attn_plan.c: the engine's kernels and, where the problem has blocks, their builder. */
+clflash_status clfi_plan_make_flash(clflash_plan *plan, clfi_err *err);
+clflash_status clfi_plan_check_workspace(const clflash_plan *plan, int64_t max_bytes,
+                                         clfi_err *err);
+
+/* attn_bwd.c */
+clflash_status clfi_bwd_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);
+void clfi_bwd_free(clfi_bwd *bwd);
 
 /* attn_bwd_standard.c: the backward of standard attention, chunked as the forward. It reads the
  * rows of the workspace (call->x.rows_off), uses its own part from call->x.scratch_off on
