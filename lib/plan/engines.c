@@ -15,7 +15,7 @@
 ENGINES(DECLARE)
 
 /* Of the backward. */
-#define BWD_ENGINES(X)
+#define BWD_ENGINES(X) X(clfi_engine_attn_bwd_standard)
 
 BWD_ENGINES(DECLARE)
 
