@@ -15,7 +15,9 @@
 ENGINES(DECLARE)
 
 /* Of the backward. */
-#define BWD_ENGINES(X)
+#define BWD_ENGINES(X)                                                                             \
+    X(clfi_engine_attn_bwd_nv_mma)                                                                 \
+    X(clfi_engine_attn_bwd_vector)
 
 BWD_ENGINES(DECLARE)
 
