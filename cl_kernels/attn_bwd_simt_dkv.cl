@@ -44,11 +44,12 @@ __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_
     const int first = clf_kv_block(a, blocks, w.b, w.own)[CLF_BLOCK_LO];
     w.end = clf_kv_block(a, blocks, w.b, w.own)[CLF_BLOCK_HI];
 #else
-    const int2 range = clf_q_range(a, w.k0, min(w.k0 + T_BN, w.len));
+    const int2 range = clf_q_range(a, w.k0, min(w.k0 + T_BN, a.sk), w.len);
     const int first = range.x / T_BM;
     w.end = (range.y + T_BM - 1) / T_BM;
 #endif
     int turn = 0;
+    barrier(CLK_LOCAL_MEM_FENCE); /* the flags are down */
     for (w.h = hk * a.group; w.h < (hk + 1) * a.group; w.h++) {
 #if P_ALIBI
         w.slope = alibi[a.alibi_off + w.h];

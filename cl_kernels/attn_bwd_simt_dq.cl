@@ -58,6 +58,7 @@ __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_
     w.end = (range.y + T_BN - 1) / T_BN;
 #endif
     int turn = 0;
+    barrier(CLK_LOCAL_MEM_FENCE); /* the flags are down */
     simt_passes(w, x, work, first, sum, sum, &turn, CLF_MASK_ARGS 0);
     simt_write(dq + x.dq_off + w.b * x.dq_sb + w.h * x.dq_sh + w.q0 * x.dq_ss, x.dq_ss, n, sum,
                SIMT_SHARE_D, a.scale, x.beta_dq, w, P_D);

@@ -203,7 +203,7 @@ typedef struct clflash_plan_data {
     double flops;            /* 4 B Hq (D + Dv)/2 x visible pairs; unknown masks count as visible */
     double bytes;            /* each input read once, each output written once */
     int64_t workspace_bytes; /* scratch, free after the call */
-    int64_t saved_bytes;     /* what a backward needs beside q, k, v, o: the LSE */
+    int64_t saved_bytes;     /* what a backward needs beside q, k, v, o: the LSE; 0 with recompute */
     int64_t blocks_total;    /* over B x Hq: query blocks x key blocks */
     int64_t blocks_visited;  /* of these, computed at all */
     int64_t blocks_masked;   /* of these, with element masks */

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define SEED 20240229u
-#define MAX_RUNS 20        /* of one timing, of which the shortest counts; */
-#define MIN_RUNS 3         /* at least these, as one may be disturbed; */
-#define TIMING_S 0.1       /* no more once they took this long */
+#define MAX_RUNS 20  /* of one timing, of which the shortest counts; */
+#define MIN_RUNS 3   /* at least these, as one may be disturbed; */
+#define TIMING_S 0.1 /* no more once they took this long */
 
 /* ---- one candidate ---- */
 
@@ -192,8 +192,8 @@ static clflash_status check_small(tuner *t, double *error, clfi_err *err)
         const double e = clfi_output_error(&c->p, out, t->small_got, t->want[i]);
         const double largest = clfi_output_largest(&c->p, out, t->small_got);
         *error = e > *error ? e : *error;
-        status = judge(e, clfi_output_tolerance(&c->p, out, largest), out->name, "the small case",
-                       err);
+        status =
+            judge(e, clfi_output_tolerance(&c->p, out, largest), out->name, "the small case", err);
     }
     return status;
 }

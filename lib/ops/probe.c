@@ -35,14 +35,13 @@ static clflash_status compare(const clfi_case *host, const clfi_device_case *dev
     void *got[CLFI_MAX_OUTPUTS] = {NULL};
     bool memory = true;
     for (int32_t i = 0; i < dev->n_outputs; i++) {
-        want[i] = clfi_alloc(a, (size_t)clfi_output_elements(&dev->p, &dev->output[i]),
-                             sizeof(double));
+        want[i] =
+            clfi_alloc(a, (size_t)clfi_output_elements(&dev->p, &dev->output[i]), sizeof(double));
         got[i] = clfi_alloc(a, (size_t)dev->output_bytes[i], 1);
         memory = memory && want[i] && got[i];
     }
-    clflash_status status =
-        memory ? clfi_case_reference(host, want)
-               : clfi_fail(err, CLFLASH_OUT_OF_MEMORY, "no memory for a probe");
+    clflash_status status = memory ? clfi_case_reference(host, want)
+                                   : clfi_fail(err, CLFLASH_OUT_OF_MEMORY, "no memory for a probe");
     for (int32_t i = 0; i < dev->n_outputs && status == CLFLASH_OK; i++) {
         status = clfi_device_case_read(dev, queue, i, got[i], err);
         if (status == CLFLASH_OK)

@@ -15,7 +15,9 @@
 ENGINES(DECLARE)
 
 /* Of the backward. */
-#define BWD_ENGINES(X)
+#define BWD_ENGINES(X)                                                                             \
+    X(clfi_engine_attn_bwd_vector)                                                                 \
+    X(clfi_engine_attn_bwd_simt)
 
 BWD_ENGINES(DECLARE)
 

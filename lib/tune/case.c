@@ -130,7 +130,8 @@ static bool make_tensors(clfi_case *c, uint32_t *state)
         a->alibi = draw_floats(c, CLFLASH_F32, p->hq, 0, 0.25f, state);
     if (p->sink)
         a->sink = draw_floats(c, CLFLASH_F32, p->hq, -1, 1, state);
-    return a->q && a->k && a->v && (c->dout || p->op != CLFLASH_OP_BWD) && (!p->alibi || a->alibi) && (!p->sink || a->sink);
+    return a->q && a->k && a->v && (c->dout || p->op != CLFLASH_OP_BWD) &&
+           (!p->alibi || a->alibi) && (!p->sink || a->sink);
 }
 
 static bool make_arrays(clfi_case *c)
@@ -169,7 +170,8 @@ void clfi_case_free(clfi_case *c)
     const void *const data[] = {a->q,           a->k,           a->v,
                                 a->alibi,       a->sink,        a->q_segments,
                                 a->kv_segments, a->q_positions, a->kv_positions,
-                                a->kv_lengths,  a->bias.data,   a->boolean.data, c->dout};
+                                a->kv_lengths,  a->bias.data,   a->boolean.data,
+                                c->dout};
     for (size_t i = 0; i < sizeof data / sizeof data[0]; i++)
         clfi_free(c->allocator, (void *)data[i]);
     c->args = (clflash_attn_host_args){0};

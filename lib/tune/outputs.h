@@ -24,7 +24,7 @@ int64_t clfi_output_elements(const clfi_attn *p, const clfi_output *out);
 clflash_status clfi_case_reference(const clfi_case *c, double *const want[CLFI_MAX_OUTPUTS]);
 
 /* Largest difference from the reference, or from another result of the same kind; INFINITY
- * where one is NaN. Equal infinities are equal. */
+ * where one alone is NaN. Equal infinities, and two NaN, are equal. */
 double clfi_output_error(const clfi_attn *p, const clfi_output *out, const void *got,
                          const double *want);
 double clfi_output_same(const clfi_attn *p, const clfi_output *out, const void *got,
