@@ -229,7 +229,8 @@ static clflash_status engine_kernels(run *r)
     args[n++] = CLFI_ARG(call->x);
     CLF_TRY(launch(r, plan->kernel, args, n, &plan->launch));
     for (int32_t i = 0; i < plan->engine->n_more; i++)
-        CLF_TRY(launch(r, plan->more[i], args, n, &plan->more_launch[i]));
+        if (plan->more_launch[i].dims)
+            CLF_TRY(launch(r, plan->more[i], args, n, &plan->more_launch[i]));
     return CLFLASH_OK;
 }
 

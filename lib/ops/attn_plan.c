@@ -52,6 +52,8 @@ clflash_status clfi_plan_make_flash(clflash_plan *plan, clfi_err *err)
     for (int32_t i = 0; i < e->n_more; i++) {
         const clfi_part *part = &e->more[i];
         part->launch(p, dev, &plan->row, &plan->more_launch[i]);
+        if (plan->more_launch[i].dims == 0)
+            continue;
         CLF_TRY(clfi_kernel_get(&plan->more[i], plan->ctx, part->source, part->kernel, text, err));
         CLF_TRY(check_built(plan, plan->more[i], &plan->more_launch[i], err));
     }

@@ -30,7 +30,8 @@ typedef struct clfi_launch {
     size_t global[3], local[3];
 } clfi_launch;
 
-/* A further kernel of the same call: it follows the ones before it. */
+/* A further kernel of the same call: it follows the ones before it. A launch of 0 dimensions
+ * leaves it out. */
 typedef struct clfi_part {
     const char *source, *kernel;
     void (*launch)(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
