@@ -17,8 +17,6 @@
 __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_dkv(CLF_BWD_PARAMS)
 {
     const clf_attn_args a = x.f;
-    if (!x.want_dk && !x.want_dv)
-        return;
     SIMT_START(w);
     const int nkb = (a.sk + T_BN - 1) / T_BN;
     const long group = get_group_id(0);
@@ -48,6 +46,8 @@ __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_
     const int first = range.x / T_BM;
     w.end = (range.y + T_BM - 1) / T_BM;
 #endif
+    if (!x.want_dk && !x.want_dv) /* not a return: PoCL 3.1's compiler fails on one before a barrier */
+        w.end = 0;
     int turn = 0;
     barrier(CLK_LOCAL_MEM_FENCE); /* the flags are down */
     for (w.h = hk * a.group; w.h < (hk + 1) * a.group; w.h++) {

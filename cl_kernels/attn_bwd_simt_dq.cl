@@ -16,8 +16,6 @@
 __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_dq(CLF_BWD_PARAMS)
 {
     const clf_attn_args a = x.f;
-    if (!x.want_dq)
-        return;
     SIMT_START(w);
     const int nqb = (a.sq + T_BM - 1) / T_BM;
     const long group = get_group_id(0);
@@ -57,9 +55,12 @@ __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_
     const int first = range.x / T_BN;
     w.end = (range.y + T_BN - 1) / T_BN;
 #endif
+    if (!x.want_dq) /* not a return: PoCL 3.1's compiler fails on one before a barrier */
+        w.end = 0;
     int turn = 0;
     barrier(CLK_LOCAL_MEM_FENCE); /* the flags are down */
     simt_passes(w, x, work, first, sum, sum, &turn, CLF_MASK_ARGS 0);
-    simt_write(dq + x.dq_off + w.b * x.dq_sb + w.h * x.dq_sh + w.q0 * x.dq_ss, x.dq_ss, n, sum,
-               SIMT_SHARE_D, a.scale, x.beta_dq, w, P_D);
+    if (x.want_dq)
+        simt_write(dq + x.dq_off + w.b * x.dq_sb + w.h * x.dq_sh + w.q0 * x.dq_ss, x.dq_ss, n,
+                   sum, SIMT_SHARE_D, a.scale, x.beta_dq, w, P_D);
 }
