@@ -74,7 +74,7 @@ clflash_status clfi_plan_check_workspace(const clflash_plan *plan, int64_t max_b
 static clflash_status make_empty(clflash_plan *plan, clfi_err *err)
 {
     char options[64];
-    snprintf(options, sizeof options, "-DP_DTYPE=%d -DT_WG=1", (int)plan->p.dtype);
+    snprintf(options, sizeof options, "-DP_DTYPE=%d -DP_OUT_F32=0 -DT_WG=1", (int)plan->p.dtype);
     return clfi_kernel_get(&plan->empty, plan->ctx, "convert.cl", "clf_attn_empty", options, err);
 }
 

@@ -16,14 +16,18 @@ typedef struct clfi_block_builder {
     int32_t work_group; /* work-items per record */
 } clfi_block_builder;
 
-/* Standard attention's kernels and chunking (attn_standard.c). A chunk is `pairs` pairs of
+/* Standard attention's kernels and chunking (standard.c). A chunk is `pairs` pairs of
  * batch and KV head times `rows` query positions; the workspace holds one. */
 typedef struct clfi_standard {
-    clfi_kernel *pack, *pack_values, *softmax, *unpack;
+    clfi_kernel *pack, *pack_finite, *softmax, *repair, *unpack;
     size_t pack_group, softmax_group; /* work-items per row */
     int64_t pairs, rows;
-    int64_t ld;                             /* of a row of scores, in floats */
-    int64_t q, k, v, s, o, scale, bad, any; /* offsets in the workspace, in floats */
+    int64_t ld;                   /* of a row of scores, in floats */
+    int64_t bytes;                /* backward: its part of the workspace */
+    int64_t q, k, v, s, bad, any; /* offsets in the workspace, in floats */
+    int64_t o, scale;             /* forward */
+    int64_t dp, dout, dk, dv;     /* backward; dq takes q's place */
+    int64_t bad_q, any_q, bad_dout, any_dout;
 } clfi_standard;
 
 /* What every backward engine shares (attn_bwd.c). Offsets in floats of the workspace. */
@@ -122,9 +126,9 @@ clflash_status clfi_block_mask_fits(const clflash_block_mask *mask, const clflas
 clflash_status clfi_block_mask_count(const clflash_block_mask *mask, int64_t *visited,
                                      int64_t *masked, clfi_err *err);
 
-/* attn_standard.c */
-clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);
+/* standard.c, attn_standard.c */
 void clfi_standard_free(clfi_standard *s);
+clflash_status clfi_standard_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err);
 clflash_status clfi_standard_enqueue(const clflash_plan *plan, const clfi_attn_call *call,
                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                      clfi_err *err);

@@ -15,7 +15,10 @@
 ENGINES(DECLARE)
 
 /* Of the backward. */
-#define BWD_ENGINES(X) X(clfi_engine_attn_bwd_nv_mma)
+#define BWD_ENGINES(X)                                                                             \
+    X(clfi_engine_attn_bwd_nv_mma)                                                                 \
+    X(clfi_engine_attn_bwd_vector)                                                                 \
+    X(clfi_engine_attn_bwd_standard)
 
 BWD_ENGINES(DECLARE)
 
