@@ -16,7 +16,7 @@
  * T_WARPS    warps of a work-group
  * T_SPLIT    warps that share the same keys
  * T_STAGES   query blocks in local memory: 1 or 2
- * D_NV_RED4  sums of 16 bytes in global memory (sm_90)                    (device)
+ * D_NV_SM90  1: sm_90 or later                                            (device)
  * Needs      local memory and registers: attn_bwd_nv_mma.c.
  * Grid       global (32 * T_WARPS * key blocks * Hk * B), local (32 * T_WARPS).
  * Math       docs/math.md#backward; the same as lib/ref.
@@ -25,7 +25,7 @@
 #include "mask.clh"
 
 #if !defined(P_D) || !defined(P_DV) || !defined(T_BM) || !defined(T_BN) || !defined(T_WARPS) ||    \
-    !defined(T_SPLIT) || !defined(T_STAGES) || !defined(D_NV_RED4)
+    !defined(T_SPLIT) || !defined(T_STAGES) || !defined(D_NV_SM90)
 #error "attn_bwd_nv_mma.cl: a macro is missing"
 #endif
 #if P_DTYPE == 0 || P_D % 8 != 0 || P_DV % 8 != 0
@@ -37,6 +37,7 @@
 
 #define DKV_QUERIES (T_BM / T_SPLIT)                       /* whose scores a warp makes, */
 #define DKV_SLICE (DKV_QUERIES % 32 == 0 ? 32 : 16)        /* so many at a time */
+#define DKV_SLICES (DKV_QUERIES / DKV_SLICE)
 #define BWD_KEYS_ARE_ROWS 1
 #define BWD_MT (T_BN * T_SPLIT / (16 * T_WARPS))
 #define BWD_NT (DKV_SLICE / 8)
@@ -61,7 +62,19 @@
 #define DKV_S_AT (DKV_STAGES_AT + T_STAGES * DKV_STAGE_BYTES)
 #define DKV_P_AT (DKV_S_AT + (DKV_HAS_S ? T_BN * DKV_S_ROW : 0))
 #define DKV_ROWS_AT (DKV_P_AT + (T_SPLIT > 1 ? T_BN * DKV_S_ROW : 0))
-#define DKV_BYTES (DKV_ROWS_AT + T_STAGES * 2 * T_BM * 4)
+#define DKV_BARS_AT (DKV_ROWS_AT + T_STAGES * 2 * T_BM * 4)
+#define DKV_BYTES (DKV_BARS_AT + DKV_BARS * 8)
+
+/* What the warps wait for, instead of for each other: where one is late, the others go on
+ * with what they have. Phases count the blocks of queries.
+ *   FULL(stage)   the copies into the stage are there
+ *   FREE(stage)   no warp reads the stage any more
+ *   S_FULL        dS (and P) of all keys are there     S_FREE  no warp reads them any more */
+#define DKV_FULL(stage) (bars + (stage) * 8)
+#define DKV_FREE(stage) (bars + (T_STAGES + (stage)) * 8)
+#define DKV_S_FULL (bars + 2 * T_STAGES * 8)
+#define DKV_S_FREE (bars + (2 * T_STAGES + 1) * 8)
+#define DKV_BARS (2 * T_STAGES + 2)
 
 /* A block of queries under way: the query head's number in its group, the block. */
 typedef struct dkv_block {
@@ -201,8 +214,14 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
     const int part = warp % T_SPLIT, own_key = (int)warp / T_SPLIT * DKV_KEYS;
     __global const ushort *q_ = (__global const ushort *)q + a.q_off + b * a.q_sb;
     __global const ushort *do_ = (__global const ushort *)dout + x.do_off + b * x.do_sb;
+    __global const ushort *k_ =
+        (__global const ushort *)k + a.k_off + b * a.k_sb + hk * a.k_sh + j0 * a.k_ss;
+    __global const ushort *v_ =
+        (__global const ushort *)v + a.v_off + b * a.v_sb + hk * a.v_sh + j0 * a.v_ss;
     const bool q_by_16 = nv_by_16(q_, a.q_ss) && a.q_sh % 8 == 0;
     const bool do_by_16 = nv_by_16(do_, x.do_ss) && x.do_sh % 8 == 0;
+    const bool k_by_16 = nv_by_16(k_, a.k_ss), v_by_16 = nv_by_16(v_, a.v_ss);
+    const bool by_16 = q_by_16 && do_by_16 && k_by_16 && v_by_16;
 
 #if P_BLOCKS
     const int end = clf_kv_block(a, blocks, b, kb)[CLF_BLOCK_HI];
@@ -214,6 +233,7 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
 #endif
     const uint k_tile = nv_shared(tiles), v_tile = k_tile + DKV_V_AT;
     const uint s_tile = k_tile + DKV_S_AT, p_tile = k_tile + DKV_P_AT;
+    const uint bars = k_tile + DKV_BARS_AT;
 #define DKV_LOAD(stage, at)                                                                        \
     {                                                                                              \
         const uint to = k_tile + DKV_STAGES_AT + (stage) * DKV_STAGE_BYTES;                        \
@@ -228,16 +248,27 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
             const long row = CLF_BWD_ROW(b, h, r);                                                 \
             nv_copy4(rows_to + e * 4, e < T_BM ? &CLF_BWD_LSE4(row) : &CLF_BWD_DELTA(row));        \
         }                                                                                          \
-        nv_copy_commit();                                                                          \
+        if (by_16) {                                                                               \
+            nv_bar_arrive_with_copies(DKV_FULL(stage));                                            \
+        } else { /* some were stores */                                                            \
+            nv_copy_commit();                                                                      \
+            NV_COPY_WAIT(0);                                                                       \
+            nv_bar_arrive(DKV_FULL(stage));                                                        \
+        }                                                                                          \
     }
+    if (get_local_id(0) == 0) {
+        for (uint i = 0; i < T_STAGES; i++) {
+            nv_bar_init(DKV_FULL(i), NV_THREADS);
+            nv_bar_init(DKV_FREE(i), T_WARPS);
+        }
+        nv_bar_init(DKV_S_FULL, T_WARPS);
+        nv_bar_init(DKV_S_FREE, T_WARPS);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
     dkv_block at = {0, first};
     if (first < end) {
-        __global const ushort *k_ =
-            (__global const ushort *)k + a.k_off + b * a.k_sb + hk * a.k_sh + j0 * a.k_ss;
-        __global const ushort *v_ =
-            (__global const ushort *)v + a.v_off + b * a.v_sb + hk * a.v_sh + j0 * a.v_ss;
-        nv_load_tile(T_BN, P_D, BWD_D_ROW, k_tile, k_, a.k_ss, len - j0, nv_by_16(k_, a.k_ss));
-        nv_load_tile(T_BN, P_DV, BWD_DV_ROW, v_tile, v_, a.v_ss, len - j0, nv_by_16(v_, a.v_ss));
+        nv_load_tile(T_BN, P_D, BWD_D_ROW, k_tile, k_, a.k_ss, len - j0, k_by_16);
+        nv_load_tile(T_BN, P_DV, BWD_DV_ROW, v_tile, v_, a.v_ss, len - j0, v_by_16);
         DKV_LOAD(0, at);
     }
 
@@ -253,22 +284,18 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
     bool k_looked_at = false;
 #endif
     bwd_place w = {b, 0, len, 0, j0 + own_key, lane};
-    uint stage = 0;
+    uint n = 0; /* blocks so far */
     while (at.g < a.group && first < end) {
-        NV_COPY_WAIT(0);
-        barrier(CLK_LOCAL_MEM_FENCE); /* the block is there, the other stage and dS are free */
+        const uint stage = n % T_STAGES, round = n / T_STAGES;
         dkv_block next = {at.g, dkv_next(at.qb + 1, end, a, b, kb, CLF_MASK_ARGS 0)};
         if (next.qb >= end) {
             next.g++;
             next.qb = first;
         }
-#if T_STAGES == 2
-        if (next.g < a.group)
-            DKV_LOAD(stage ^ 1, next);
-#endif
         const uint q_tile = k_tile + DKV_STAGES_AT + stage * DKV_STAGE_BYTES;
         const uint do_tile = q_tile + DKV_DO_AT;
         const uint rows = k_tile + DKV_ROWS_AT + stage * (2 * T_BM * 4);
+        nv_bar_wait(DKV_FULL(stage), round & 1);
         const bool mixed = dkv_mixed(at.qb, kb, a, b, len, CLF_MASK_ARGS 0);
         bool careful = false;
 #if BWD_UNEVEN
@@ -286,7 +313,7 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
 #else
         const float slope = 0.0f;
 #endif
-        CLF_UNROLL for (int slice = 0; slice < DKV_QUERIES / DKV_SLICE; slice++) {
+        CLF_UNROLL for (int slice = 0; slice < DKV_SLICES; slice++) {
             const int i0 = part * DKV_QUERIES + slice * DKV_SLICE;
             float s[BWD_MT][BWD_NT][4], dp[BWD_MT][BWD_NT][4], row_value[BWD_VALUES];
             uint p[DKV_STEPS][BWD_MT][4], ds[DKV_STEPS][BWD_MT][4];
@@ -301,34 +328,54 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
                        do_tile + i0 * BWD_DV_ROW + nv_lane_b(lane, BWD_DV_ROW));
             dkv_values(row_value, rows + (T_BM + i0 + NV_ACC_COL(lane, 0)) * 4, 1.0f);
             bwd_score_gradients(ds, dp, s, row_value, mixed);
-            if (DKV_HAS_S)
-                dkv_write(s_tile + own_key * DKV_S_ROW + i0 * 2, ds, lane);
+#if DKV_HAS_S
+            if (slice == 0)
+                nv_bar_wait(DKV_S_FREE, ~n & 1);
+            dkv_write(s_tile + own_key * DKV_S_ROW + i0 * 2, ds, lane);
+#endif
 #if T_SPLIT > 1
             dkv_write(p_tile + own_key * DKV_S_ROW + i0 * 2, p, lane);
-#else
-            CLF_UNROLL for (int n = 0; n < DKV_STEPS; n++)
-                dkv_step(&dv_sum[0][0][0], &dk_sum[0][0][0], p[n], ds[n],
-                         do_tile + (i0 + n * 16) * BWD_DV_ROW, q_tile + (i0 + n * 16) * BWD_D_ROW,
+#endif
+            if (slice == DKV_SLICES - 1) {
+#if DKV_HAS_S
+                nv_warp_barrier();
+                if (lane == 0)
+                    nv_bar_arrive(DKV_S_FULL);
+#endif
+#if T_STAGES == 2
+                if (next.g < a.group) {
+                    nv_bar_wait(DKV_FREE(stage ^ 1), ((n + 1) / 2 & 1) ^ 1);
+                    DKV_LOAD(stage ^ 1, next);
+                }
+#endif
+            }
+#if T_SPLIT == 1
+            CLF_UNROLL for (int k = 0; k < DKV_STEPS; k++)
+                dkv_step(&dv_sum[0][0][0], &dk_sum[0][0][0], p[k], ds[k],
+                         do_tile + (i0 + k * 16) * BWD_DV_ROW, q_tile + (i0 + k * 16) * BWD_D_ROW,
                          careful, lane);
 #endif
         }
-        if (DKV_HAS_S)
-            barrier(CLK_LOCAL_MEM_FENCE); /* dS and P are there */
 #if T_SPLIT > 1
-        CLF_UNROLL for (int n = 0; n < T_BM / 16; n++) {
+        nv_warps_barrier(1 + warp / T_SPLIT, T_SPLIT * 32); /* P and dS of the keys are there */
+        CLF_UNROLL for (int k = 0; k < T_BM / 16; k++) {
             uint p[BWD_MT][4], ds[BWD_MT][4];
             CLF_UNROLL for (int i = 0; i < BWD_MT; i++) {
                 const uint from =
-                    (own_key + i * 16) * DKV_S_ROW + n * 32 + nv_lane_a(lane, DKV_S_ROW);
+                    (own_key + i * 16) * DKV_S_ROW + k * 32 + nv_lane_a(lane, DKV_S_ROW);
                 nv_ldmatrix4(p[i], p_tile + from);
                 nv_ldmatrix4(ds[i], s_tile + from);
             }
             dkv_step(&dv_sum[0][0][0], &dk_sum[0][0][0], p, ds,
-                     do_tile + n * 16 * BWD_DV_ROW + part * DKV_VT * 16,
-                     q_tile + n * 16 * BWD_D_ROW + part * DKV_KT * 16, careful, lane);
+                     do_tile + k * 16 * BWD_DV_ROW + part * DKV_VT * 16,
+                     q_tile + k * 16 * BWD_D_ROW + part * DKV_KT * 16, careful, lane);
         }
 #endif
+        nv_warp_barrier();
+        if (lane == 0)
+            nv_bar_arrive(DKV_FREE(stage));
 #if !P_DET
+        nv_bar_wait(DKV_S_FULL, n & 1);
         if (x.want_dq) {
             __global float *sums = work + x.scratch_off +
                                    (((long)b * a.hq + w.h) * nqb + at.qb) * SUMS_BLOCK_FLOATS;
@@ -338,13 +385,18 @@ clf_attn_bwd_dkv(CLF_BWD_PARAMS)
                 dkv_add_dq(sums, s_tile, k_tile, false, warp, lane);
         }
 #endif
-#if T_STAGES == 1
-        barrier(CLK_LOCAL_MEM_FENCE); /* the only stage is free */
-        if (next.g < a.group)
-            DKV_LOAD(0, next);
-#else
-        stage ^= 1;
+#if DKV_HAS_S
+        nv_warp_barrier();
+        if (lane == 0)
+            nv_bar_arrive(DKV_S_FREE);
 #endif
+#if T_STAGES == 1
+        if (next.g < a.group) {
+            nv_bar_wait(DKV_FREE(0), n & 1);
+            DKV_LOAD(0, next);
+        }
+#endif
+        n++;
         at = next;
     }
 
