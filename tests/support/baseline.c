@@ -113,15 +113,19 @@ static void attend(const clft_case *c, const head *w, int32_t b, int32_t h, int3
         max = fmaxf(max, s[j]);
     }
     for (int32_t j = 0; j < p->sk; j++)
-        sum += s[j] = s[j] == -INFINITY ? 0 : expf(s[j] - max);
+        sum += s[j] == -INFINITY ? 0 : expf(s[j] - max);
     if (p->sink)
         sum += *w->sink_weight = expf(sink - max);
     if (p->sink)
         *w->sink_weight /= sum;
     for (int32_t col = 0; col < p->dv; col++)
         w->o[col] = 0;
+    /* A backward has the LSE, rounded to f32, and not the maximum and the sum. */
+    const float lse = max + logf(sum);
     for (int32_t j = 0; j < p->sk; j++) {
-        s[j] = rounded(p->dtype, s[j] / sum);
+        const float weight =
+            p->op == CLFLASH_OP_BWD ? expf(s[j] - lse) : expf(s[j] - max) / sum;
+        s[j] = s[j] == -INFINITY ? 0 : rounded(p->dtype, weight);
         for (int32_t col = 0; s[j] > 0 && col < p->dv; col++)
             w->o[col] += s[j] * w->v[(int64_t)j * p->dv + col];
     }
