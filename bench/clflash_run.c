@@ -1,5 +1,6 @@
 /* clflash_run.c -- one problem on tensors from NPY files. (bench) */
 #include "bench/common/check.h"
+#include "bench/common/check_bwd.h"
 #include "bench/common/device.h"
 #include "bench/common/files.h"
 
@@ -12,7 +13,6 @@
 
 typedef struct arguments {
     const char *file[N_DATA];
-    const char *gradient; /* --do: belongs to the backward */
     const char *out;
     int64_t seed;
     bool check;
@@ -23,8 +23,12 @@ typedef struct run_state {
     data d;
     void *o;
     float *lse;
+    void *gradient[N_GRADIENTS]; /* of bwd: dq, dk, dv, dsink, dbias */
+    data_spec spec[N_GRADIENTS];
     check_gold gold;
 } run_state;
+
+static bool is_bwd(const run_state *s) { return s->d.desc.op == CLFLASH_OP_BWD; }
 
 static bool load_files(run_state *s, const app *a, const arguments *args)
 {
@@ -32,7 +36,7 @@ static bool load_files(run_state *s, const app *a, const arguments *args)
         if (args->file[id] && !files_read(&s->d, a, (data_id)id, args->file[id]))
             return false;
     /* Random q, k, v are data as good as any; random masks beside files are a mistake. */
-    for (int id = DATA_Q_SEG; id < N_DATA; id++) {
+    for (int id = DATA_Q_SEG; id < DATA_DOUT; id++) {
         const bool docs = (id == DATA_Q_SEG || id == DATA_K_SEG) && s->d.desc.docs > 0;
         const bool any_file = args->file[DATA_Q] || args->file[DATA_K] || args->file[DATA_V];
         if (s->d.spec[id].used && !args->file[id] && !docs && any_file) {
@@ -58,9 +62,53 @@ static clflash_status compute(run_state *s, const device *dev)
     memset(s->o, 0xff, o_bytes); /* NaN: what the call does not write is found by --check */
     memset(s->lse, 0xff, lse_bytes);
     clflash_attn_host_args args = data_host_args(&s->d);
+    clflash_attn_desc desc = s->d.desc;
     args.o = s->o;
     args.lse = s->lse;
-    return clflash_attn_fwd_host(dev->ctx, &s->d.desc, &args);
+    desc.op = CLFLASH_OP_FWD;
+    desc.grad_f32 = desc.recompute = false;
+    if (is_bwd(s)) /* the engine asked for is the backward's */
+        desc.choice = (clflash_attn_choice){.algo = desc.choice.algo};
+    return clflash_attn_fwd_host(dev->ctx, &desc, &args);
+}
+
+static bool make_gradients(run_state *s)
+{
+    bool ok = true;
+    for (int i = 0; i < N_GRADIENTS; i++) {
+        s->spec[i] = data_gradient_spec(&s->d.desc, i);
+        if (i == 4) /* the bias may be broadcast */
+            memcpy(s->spec[i].dim, s->d.spec[DATA_BIAS].dim, sizeof s->spec[i].dim);
+        if (!s->spec[i].used)
+            continue;
+        const size_t bytes = (size_t)data_count(&s->spec[i]) * data_type_bytes(s->spec[i].type);
+        s->gradient[i] = malloc(bytes + 1);
+        ok = ok && s->gradient[i];
+        if (ok)
+            memset(s->gradient[i], 0xff, bytes); /* NaN, as o */
+    }
+    return ok;
+}
+
+static clflash_status compute_bwd(run_state *s, const device *dev)
+{
+    if (!make_gradients(s))
+        return CLFLASH_OUT_OF_MEMORY;
+    clflash_attn_bwd_host_args args = {.fwd = data_host_args(&s->d),
+                                       .dout = s->d.array[DATA_DOUT],
+                                       .dq = s->gradient[0],
+                                       .dk = s->gradient[1],
+                                       .dv = s->gradient[2],
+                                       .dsink = s->gradient[3]};
+    if (s->gradient[4]) {
+        args.dbias.data = s->gradient[4];
+        memcpy(args.dbias.extent, args.fwd.bias.extent, sizeof args.dbias.extent);
+    }
+    if (!s->d.desc.recompute) {
+        args.fwd.o = s->o;
+        args.fwd.lse = s->lse;
+    }
+    return clflash_attn_bwd_host(dev->ctx, &s->d.desc, &args);
 }
 
 static bool write_results(const run_state *s, const app *a, const char *dir)
@@ -77,7 +125,32 @@ static bool write_results(const run_state *s, const app *a, const char *dir)
     if (!files_write(a, dir, "o.npy", &o, s->o) || !files_write(a, dir, "lse.npy", &lse, s->lse))
         return false;
     printf("wrote %s/o.npy and %s/lse.npy\n", dir, dir);
+    for (int i = 0; i < N_GRADIENTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%s.npy", s->spec[i].name ? s->spec[i].name : "");
+        if (s->gradient[i] && !files_write(a, dir, name, &s->spec[i], s->gradient[i]))
+            return false;
+        if (s->gradient[i])
+            printf("wrote %s/%s\n", dir, name);
+    }
     return true;
+}
+
+static bool check_gradients_of(const run_state *s, const app *a)
+{
+    const void *const gradient[3] = {s->gradient[0], s->gradient[1], s->gradient[2]};
+    check_bwd_result r;
+    const clflash_status status = check_bwd(&s->d, gradient, &r);
+    if (status != CLFLASH_OK) {
+        app_status(a, NULL, status, "the reference of the gradients");
+        return false;
+    }
+    for (int i = 0; i < 3; i++)
+        printf("%s:  max error %.3g, tolerance %.3g\n", s->spec[i].name, r.max_error[i],
+               r.tolerance[i]);
+    printf("checked dq, dk and dv against the reference: %s%s%s\n", r.ok ? "ok" : "FAIL",
+           r.ok ? "" : ": ", r.why);
+    return r.ok;
 }
 
 static bool check(run_state *s, const app *a)
@@ -92,7 +165,7 @@ static bool check(run_state *s, const app *a)
     printf("lse: max error %.3g, tolerance %g\n", r.lse_error, CHECK_LSE_TOLERANCE);
     printf("checked %lld of %lld rows against the reference: %s%s%s\n", (long long)s->gold.n_rows,
            (long long)s->gold.all_rows, r.ok ? "ok" : "FAIL", r.ok ? "" : ": ", r.why);
-    return r.ok;
+    return r.ok && (!is_bwd(s) || check_gradients_of(s, a));
 }
 
 /* A first look where nothing is written: size and mean of what came out. */
@@ -127,9 +200,12 @@ static int run(app *a, const arguments *args, const clflash_attn_desc *desc)
             data_fill(&s.d, (uint64_t)args->seed) ? CLFLASH_OK : CLFLASH_OUT_OF_MEMORY;
         if (status == CLFLASH_OK)
             status = compute(&s, &dev);
+        const bool forward = status == CLFLASH_OK;
+        if (forward && is_bwd(&s))
+            status = compute_bwd(&s, &dev);
         exit_code = APP_FAILED;
         if (status != CLFLASH_OK) {
-            app_status(a, dev.ctx, status, "the forward");
+            app_status(a, dev.ctx, status, forward ? "the backward" : "the forward");
         } else {
             print_summary(&s);
             const bool written = !args->out || write_results(&s, a, args->out);
@@ -142,6 +218,8 @@ static int run(app *a, const arguments *args, const clflash_attn_desc *desc)
     data_free(&s.d);
     free(s.o);
     free(s.lse);
+    for (int i = 0; i < N_GRADIENTS; i++)
+        free(s.gradient[i]);
     return exit_code;
 }
 
@@ -149,24 +227,24 @@ int main(int argc, char **argv)
 {
     arguments args = {.seed = 1};
     const app_option options[] = {
-        {"q",      "F",   "queries [B,Sq,Hq,D] (layout=bhsd: [B,Hq,Sq,D])",   APP_TEXT,  &args.file[DATA_Q]     },
-        {"k",      "F",   "keys [B,Sk,Hk,D]",                                 APP_TEXT,  &args.file[DATA_K]     },
-        {"v",      "F",   "values [B,Sk,Hk,Dv]",                              APP_TEXT,  &args.file[DATA_V]     },
-        {"do",     "F",   "gradient of o: for bwd, which this version lacks", APP_TEXT,  &args.gradient         },
-        {"q-seg",  "F",   "segment ids of the queries, int32 [B,Sq]",         APP_TEXT,
-         &args.file[DATA_Q_SEG]                                                                                 },
-        {"k-seg",  "F",   "segment ids of the keys, int32 [B,Sk]",            APP_TEXT,  &args.file[DATA_K_SEG] },
-        {"q-pos",  "F",   "positions of the queries, int32 [B,Sq]",           APP_TEXT,  &args.file[DATA_Q_POS] },
-        {"k-pos",  "F",   "positions of the keys, int32 [B,Sk]",              APP_TEXT,  &args.file[DATA_K_POS] },
-        {"kv-len", "F",   "key lengths, int32 [B]",                           APP_TEXT,  &args.file[DATA_KV_LEN]},
-        {"alibi",  "F",   "slopes, f32 [Hq]",                                 APP_TEXT,  &args.file[DATA_ALIBI] },
-        {"sink",   "F",   "sink logits, f32 [Hq]",                            APP_TEXT,  &args.file[DATA_SINK]  },
-        {"bias",   "F",   "additive mask [B|1,Hq|1,Sq|1,Sk], f32 or as q",    APP_TEXT,
-         &args.file[DATA_BIAS]                                                                                  },
-        {"bool",   "F",   "boolean mask [B|1,Hq|1,Sq|1,Sk], uint8",           APP_TEXT,  &args.file[DATA_BOOL]  },
-        {"out",    "DIR", "write o.npy and lse.npy there",                    APP_TEXT,  &args.out              },
-        {"seed",   "N",   "draws what no file gives (default: 1)",            APP_INDEX, &args.seed             },
-        {"check",  NULL,  "compare with the reference",                       APP_FLAG,  &args.check            },
+        {"q",      "F",   "queries [B,Sq,Hq,D] (layout=bhsd: [B,Hq,Sq,D])", APP_TEXT,  &args.file[DATA_Q]     },
+        {"k",      "F",   "keys [B,Sk,Hk,D]",                               APP_TEXT,  &args.file[DATA_K]     },
+        {"v",      "F",   "values [B,Sk,Hk,Dv]",                            APP_TEXT,  &args.file[DATA_V]     },
+        {"do",     "F",   "gradient of o, as o: for bwd",                   APP_TEXT,  &args.file[DATA_DOUT]  },
+        {"q-seg",  "F",   "segment ids of the queries, int32 [B,Sq]",       APP_TEXT,
+         &args.file[DATA_Q_SEG]                                                                               },
+        {"k-seg",  "F",   "segment ids of the keys, int32 [B,Sk]",          APP_TEXT,  &args.file[DATA_K_SEG] },
+        {"q-pos",  "F",   "positions of the queries, int32 [B,Sq]",         APP_TEXT,  &args.file[DATA_Q_POS] },
+        {"k-pos",  "F",   "positions of the keys, int32 [B,Sk]",            APP_TEXT,  &args.file[DATA_K_POS] },
+        {"kv-len", "F",   "key lengths, int32 [B]",                         APP_TEXT,  &args.file[DATA_KV_LEN]},
+        {"alibi",  "F",   "slopes, f32 [Hq]",                               APP_TEXT,  &args.file[DATA_ALIBI] },
+        {"sink",   "F",   "sink logits, f32 [Hq]",                          APP_TEXT,  &args.file[DATA_SINK]  },
+        {"bias",   "F",   "additive mask [B|1,Hq|1,Sq|1,Sk], f32 or as q",  APP_TEXT,
+         &args.file[DATA_BIAS]                                                                                },
+        {"bool",   "F",   "boolean mask [B|1,Hq|1,Sq|1,Sk], uint8",         APP_TEXT,  &args.file[DATA_BOOL]  },
+        {"out",    "DIR", "write o.npy, lse.npy and gradients there",       APP_TEXT,  &args.out              },
+        {"seed",   "N",   "draws what no file gives (default: 1)",          APP_INDEX, &args.seed             },
+        {"check",  NULL,  "compare with the reference",                     APP_FLAG,  &args.check            },
     };
     static problems list;
     app a = {
@@ -175,7 +253,9 @@ int main(int argc, char **argv)
         .purpose =
             "Runs one problem, such as \"fwd f32 hq8 sq1024 d64 causal\", on tensors from NPY\n"
             "files: C order, f32 and f16 as themselves, bf16 as the uint16 of its bits.\n"
-            "Writes o.npy and lse.npy (f32 [B,Hq,Sq], natural logarithm, sink included).",
+            "Writes o.npy and lse.npy (f32 [B,Hq,Sq], natural logarithm, sink included); bwd\n"
+            "runs its own forward first and writes dq.npy, dk.npy, dv.npy, and where the problem\n"
+            "has them dsink.npy and dbias.npy, too.",
         .options = options,
         .n_options = sizeof options / sizeof options[0],
     };
@@ -188,10 +268,10 @@ int main(int argc, char **argv)
         app_message(&a, "%s; try --help", list.n ? "one problem at a time" : "no problem given");
         return APP_USAGE;
     }
-    if (!problems_are_forward(&list, &a))
+    if (!problems_have_op(&list, &a, CLFLASH_OP_BWD))
         return APP_USAGE;
-    if (args.gradient) {
-        app_message(&a, "--do belongs to bwd, which this version does not have");
+    if (args.file[DATA_DOUT] && list.desc[0].op != CLFLASH_OP_BWD) {
+        app_message(&a, "--do belongs to bwd");
         return APP_USAGE;
     }
     return run(&a, &args, &list.desc[0]);

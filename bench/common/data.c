@@ -15,6 +15,11 @@ data_type data_type_of(clflash_dtype dtype)
     return dtype == CLFLASH_F32 ? DATA_F32 : dtype == CLFLASH_F16 ? DATA_F16 : DATA_BF16;
 }
 
+clflash_dtype data_dtype_of(data_type type)
+{
+    return type == DATA_F16 ? CLFLASH_F16 : type == DATA_BF16 ? CLFLASH_BF16 : CLFLASH_F32;
+}
+
 int64_t data_count(const data_spec *spec)
 {
     int64_t n = 1;
@@ -70,6 +75,11 @@ data_spec data_spec_of(const clflash_attn_desc *desc, data_id id)
         return (data_spec){
             "bool", m->boolean, true, DATA_U8, 4, {n.b, n.hq, n.sq, n.sk}
         };
+    case DATA_DOUT: {
+        data_spec dout = tensor_spec(desc, "do", n.sq, n.hq, n.dv);
+        dout.used = desc->op == CLFLASH_OP_BWD;
+        return dout;
+    }
     case N_DATA: break;
     }
     return (data_spec){.name = ""};
@@ -79,6 +89,25 @@ data_spec data_output_spec(const clflash_attn_desc *desc)
 {
     const sizes n = sizes_of(desc);
     return tensor_spec(desc, "o", n.sq, n.hq, n.dv);
+}
+
+data_spec data_gradient_spec(const clflash_attn_desc *desc, int gradient)
+{
+    static const struct {
+        const char *name;
+        data_id like;
+    } all[N_GRADIENTS] = {
+        {"dq",    DATA_Q   },
+        {"dk",    DATA_K   },
+        {"dv",    DATA_V   },
+        {"dsink", DATA_SINK},
+        {"dbias", DATA_BIAS},
+    };
+    data_spec spec = data_spec_of(desc, all[gradient].like);
+    spec.name = all[gradient].name;
+    if (gradient >= 3 || desc->grad_f32)
+        spec.type = DATA_F32;
+    return spec;
 }
 
 void data_init(data *d, const clflash_attn_desc *desc)

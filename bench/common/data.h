@@ -18,6 +18,7 @@ typedef enum data_id {
     DATA_SINK,
     DATA_BIAS,
     DATA_BOOL,
+    DATA_DOUT,
     N_DATA
 } data_id;
 
@@ -36,7 +37,11 @@ typedef struct data_spec {
 
 data_spec data_spec_of(const clflash_attn_desc *desc, data_id id);
 data_spec data_output_spec(const clflash_attn_desc *desc); /* o */
+/* dq, dk, dv, dsink, dbias; as the descriptor has them, a mask full size. */
+enum { N_GRADIENTS = 5 };
+data_spec data_gradient_spec(const clflash_attn_desc *desc, int gradient);
 size_t data_type_bytes(data_type type);
+clflash_dtype data_dtype_of(data_type type); /* of the three float types */
 data_type data_type_of(clflash_dtype dtype);
 int64_t data_count(const data_spec *spec); /* elements */
 

@@ -97,15 +97,15 @@ bool problems_from_suite(problems *p, const app *a, const char *name)
     return false;
 }
 
-bool problems_are_forward(const problems *p, const app *a)
+bool problems_have_op(const problems *p, const app *a, clflash_op last)
 {
     for (int i = 0; i < p->n; i++) {
-        if (p->desc[i].op == CLFLASH_OP_FWD)
+        if (p->desc[i].op <= last)
             continue;
         char text[CLFLASH_PROBLEM_BYTES];
         clflash_attn_desc_print(&p->desc[i], text, sizeof text);
-        app_message(a, "'%s': version %s has the forward (fwd) only, not bwd or decode", text,
-                    clflash_version());
+        app_message(a, "'%s': this program of version %s runs %s only", text, clflash_version(),
+                    last == CLFLASH_OP_FWD ? "the forward (fwd)" : "fwd and bwd");
         return false;
     }
     return true;

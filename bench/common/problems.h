@@ -21,8 +21,8 @@ bool problems_from_suite(problems *p, const app *a, const char *name);
 /* Adds one string. */
 bool problems_add(problems *p, const app *a, const char *text);
 
-/* This version runs the forward; a message names the problem that it does not. */
-bool problems_are_forward(const problems *p, const app *a);
+/* Whether every problem is of an operation up to `last`; a message names one that is not. */
+bool problems_have_op(const problems *p, const app *a, clflash_op last);
 
 /* Every suite with its problems, to stdout. */
 void problems_list_suites(void);

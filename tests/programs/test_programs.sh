@@ -48,8 +48,8 @@ done
 for program in bench run tune; do
     expect 2 "$program with an unknown word" "$bin/clflash_$program" "$small purple"
     says "$program names the unknown word" "purple" err
-    expect 2 "$program with bwd" "$bin/clflash_$program" "bwd f32 hq2 sq64 d32"
-    says "$program says that bwd is not there" "forward (fwd) only" err
+    expect 2 "$program with decode" "$bin/clflash_$program" "decode f32 hq2 sq64 d32"
+    says "$program says what it runs" "runs .* only" err
     expect 2 "$program on a device that is not there" "$bin/clflash_$program" "$small" --device 999
 done
 
@@ -97,6 +97,12 @@ expect 2 "run refuses a file that is not there" "$bin/clflash_run" "$small" --q 
 expect 2 "run refuses an array that the problem lacks" "$bin/clflash_run" "$small" \
     --sink "$work/a/lse.npy"
 expect 2 "run without a problem" "$bin/clflash_run"
+expect 0 "run bwd" "$bin/clflash_run" "bwd f16 b2 hq2 hk1 sq33 sk40 d24 causal sink" --check \
+    --out "$work/b"
+says "run bwd checks its gradients" "checked dq, dk and dv against the reference: ok" out
+says "run bwd writes the sink's gradient" "dsink.npy" out
+expect 0 "run bwd on a gradient from a file" "$bin/clflash_run" \
+    "bwd f16 b2 hq2 hk1 sq33 sk40 d24 causal" --do "$work/b/o.npy" --check
 expect 2 "run --do" "$bin/clflash_run" "$small" --do "$work/a/o.npy"
 expect 1 "run into a place that cannot be written" "$bin/clflash_run" "$small" --out /proc/none/x
 
