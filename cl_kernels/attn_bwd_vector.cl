@@ -215,7 +215,6 @@ CLF_INLINE void weights(vec_keys_block k, vec_queries_block q, vec_range r, clf_
 #if P_SOFTCAP /* its slope waits in dS */
                 q.ds[(i - r.x + u) * T_NV + v] = clf_softcap_slope(a, s);
 #endif
-#if CLF_HAS_TERMS
                 clf_vf bv = (clf_vf)(0.0f);
 #if P_BIAS
                 const int j = k.j0 + g * VEC_GROUP + v * T_W;
@@ -224,11 +223,12 @@ CLF_INLINE void weights(vec_keys_block k, vec_queries_block q, vec_range r, clf_
                                    j,
                                a.sk - j);
 #endif
+#if CLF_HAS_TERMS
                 s = clf_score(a, s, (clf_vi)(CLF_Q_POS(k.b, n)), VEC_K_POS(k, g, v), q.slope, bv);
 #endif
                 clf_vf x = vec_exp4(s - lse4);
-                if (P_BIAS)
-                    x = select(x, (clf_vf)(VEC_MASKED_WEIGHT), s == (clf_vf)(-INFINITY));
+                if (P_BIAS) /* not by the score: one of -inf that is visible makes 0 * inf */
+                    x = select(x, (clf_vf)(VEC_MASKED_WEIGHT), bv == (clf_vf)(-INFINITY));
                 if (tests)
                     x = select((clf_vf)(VEC_MASKED_WEIGHT), x,
                                visible(k, q, a, g, v, CLF_MASK_ARGS n));
