@@ -25,16 +25,17 @@ clflash_status clfi_select(clflash_context *ctx, const clfi_attn *p, bool file_o
 /* A shipped row (shipped.c, rows per vendor in shipped_*.c): first match wins, from
  * special to general. Zero or NULL in a field matches anything. */
 typedef struct clfi_shipped {
+    clflash_op op; /* 0 = the forward */
     const char *engine;
-    const char *arch;        /* device name contains, or NULL */
-    int32_t vector_width;    /* CPU: exact native float lanes */
-    int32_t nv_arch_min;     /* NVIDIA: compute capability x 10 at least */
-    int32_t d_max;           /* D and Dv at most */
-    int32_t sq_max;          /* query rows at most */
-    int32_t blocks;          /* 1 = only problems with a block mask */
-    int32_t fill;            /* at least so many work-groups per compute unit */
-    const char *row;         /* "T_BQ=96 ..." */
-    const char *measured;    /* device, driver, figure against the safe row, date */
+    const char *arch;     /* device name contains, or NULL */
+    int32_t vector_width; /* CPU: exact native float lanes */
+    int32_t nv_arch_min;  /* NVIDIA: compute capability x 10 at least */
+    int32_t d_max;        /* D and Dv at most */
+    int32_t sq_max;       /* query rows at most */
+    int32_t blocks;       /* 1 = only problems with a block mask */
+    int32_t fill;         /* at least so many work-groups per compute unit */
+    const char *row;      /* "T_BQ=96 ..." */
+    const char *measured; /* device, driver, figure against the safe row, date */
 } clfi_shipped;
 
 #endif

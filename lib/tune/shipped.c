@@ -8,7 +8,8 @@ const clfi_shipped *const clfi_shipped_tables[] = {clfi_shipped_cpu, clfi_shippe
 bool clfi_shipped_matches(const clfi_shipped *s, const clfi_engine *e, const clfi_attn *p,
                           const clfi_profile *dev)
 {
-    return !strcmp(s->engine, e->name) && (!s->arch || strstr(dev->name, s->arch)) &&
+    return s->op == p->op && !strcmp(s->engine, e->name) &&
+           (!s->arch || strstr(dev->name, s->arch)) &&
            (!s->vector_width || (dev->cpu && dev->vector_width == s->vector_width)) &&
            (!s->nv_arch_min ||
             (dev->vendor == CLFI_VENDOR_NVIDIA && dev->arch >= s->nv_arch_min)) &&

@@ -236,7 +236,8 @@ static bool chosen(const clfi_shipped *s, const clfi_engine *e, clflash_dtype dt
                    int32_t d, int32_t heads)
 {
     clfi_profile dev = meant_for(s);
-    clflash_attn_desc desc = {.dtype = dtype,
+    clflash_attn_desc desc = {.op = s->op,
+                              .dtype = dtype,
                               .q_heads = heads,
                               .q_len = s->sq_max ? s->sq_max : sq,
                               .kv_len = 4096,
@@ -270,7 +271,7 @@ START_TEST(every_shipped_row_fits_and_is_reached)
 {
     for (const clfi_shipped *const *table = clfi_shipped_tables; *table; table++)
         for (const clfi_shipped *s = *table; s->engine; s++) {
-            const clfi_engine *e = clfi_engine_find(CLFLASH_OP_FWD, s->engine);
+            const clfi_engine *e = clfi_engine_find(s->op, s->engine);
             clfi_row row;
             clfi_err err = {0};
             ck_assert_msg(e != NULL, "shipped row of unknown engine '%s'", s->engine);

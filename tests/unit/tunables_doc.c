@@ -14,9 +14,9 @@
 #define END "<!-- end: tunables -->\n"
 #define MAX_BYTES ((size_t)1 << 20)
 
-static void print_engine(clfi_strbuf *s, const clfi_engine *e)
+static void print_engine(clfi_strbuf *s, const clfi_engine *e, const char *op)
 {
-    clfi_strbuf_add(s, "\n### %s\n\n%s.\n", e->name, e->meaning);
+    clfi_strbuf_add(s, "\n### %s%s\n\n%s.\n", e->name, op, e->meaning);
     if (e->n_tunables == 0) {
         clfi_strbuf_add(s, "\nNothing to tune.\n");
         return;
@@ -43,7 +43,9 @@ static char *expected(const char *text)
     clfi_strbuf s = clfi_strbuf_on(out, MAX_BYTES);
     clfi_strbuf_add(&s, "%.*s", (int)(begin - text + (long)strlen(BEGIN)), text);
     for (int32_t i = 0; i < clfi_n_attn_fwd_engines; i++)
-        print_engine(&s, clfi_attn_fwd_engines[i]);
+        print_engine(&s, clfi_attn_fwd_engines[i], "");
+    for (int32_t i = 0; i < clfi_n_attn_bwd_engines; i++)
+        print_engine(&s, clfi_attn_bwd_engines[i], ", backward");
     clfi_strbuf_add(&s, "\n%s", end);
     return out;
 }
