@@ -17,6 +17,18 @@
 #error "attn_bwd_rows.cl: the host must pass P_DV, T_WG and T_LANES, powers of two"
 #endif
 
+/* Eight elements as floats; p needs element alignment only. PoCL 3.1 reads vload_half8 with an
+ * aligned load (a crash at Dv = 12, 2026-11-25), so halfs go through an aligned image. */
+#if P_DTYPE == 1
+CLF_INLINE float8 rows_read8(__global const clf_t *p)
+{
+    const ushort8 bits = vload8(0, (__global const ushort *)p);
+    return vload_half8(0, (const half *)&bits);
+}
+#else
+CLF_INLINE float8 rows_read8(__global const clf_t *p) { return CLF_LOAD8(p); }
+#endif
+
 /* Sum of s[l .. l + n) over groups of n work-items, in a fixed order; every item gets it. */
 CLF_INLINE float rows_sum(float x, __local float *s, uint n)
 {
@@ -52,7 +64,7 @@ clf_attn_bwd_rows(__global const clf_t *o, __global const clf_t *dout, __global 
     float sum = 0.0f;
     int c = (int)lane * 8;
     for (; c + 8 <= P_DV; c += 8 * T_LANES)
-        part = mad(CLF_LOAD8(o_row + c), CLF_LOAD8(do_row + c), part);
+        part = mad(rows_read8(o_row + c), rows_read8(do_row + c), part);
     for (; c < P_DV; c++) /* the lane whose eight are cut short */
         sum = mad(CLF_LOAD(o_row + c), CLF_LOAD(do_row + c), sum);
     const float4 half_part = part.lo + part.hi;

@@ -7,7 +7,8 @@ Peers: f32 on a GPU: efficient attention (TF32 off); 16-bit on a GPU: cuDNN and 
 on a CPU: scaled_dot_product_attention with 2 threads.
 Time: CUDA events around each call, 3 calls to warm up, 12 timed, median; the GPU is put to sleep
 first, so that all launches are queued and no launch gap counts. On a CPU: the wall clock.
-FLOPs: 4 B Hq (D + Dv)/2 x visible pairs, as clflash_bench counts.
+FLOPs: 4 B Hq (D + Dv)/2 x visible pairs, 2.5 times that for the backward, as clflash_bench counts.
+The backward is torch.autograd.grad of the same call: from dO, with what the forward kept.
 """
 import argparse
 import json
@@ -15,6 +16,7 @@ import re
 import statistics
 import sys
 import time
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +34,9 @@ class Unsupported(Exception):
 def parse(text):
     """A problem string as a dictionary; words that the peers cannot do raise Unsupported."""
     words = text.split()
-    problem = {"b": 1, "causal": False, "docs": 0}
-    if words[0] != "fwd":
-        raise Unsupported("only fwd")
+    problem = {"op": words[0], "b": 1, "causal": False, "docs": 0}
+    if words[0] not in ("fwd", "bwd"):
+        raise Unsupported("only fwd and bwd")
     for word in words[1:]:
         size = re.fullmatch(r"([a-z]+)(\d+)", word)
         if word in DTYPES:
@@ -45,7 +47,7 @@ def parse(text):
             problem["causal"] = True
         elif word.startswith("docs="):
             problem["docs"] = int(word[5:])
-        elif word.split("=")[0] not in ("layout", "algo", "engine", "bq", "bkv"):
+        elif word.split("=")[0] not in ("layout", "algo", "engine", "bq", "bkv", "det"):
             raise Unsupported(f"the word {word}")
     problem.setdefault("hk", problem["hq"])
     problem.setdefault("sk", problem["sq"])
@@ -120,6 +122,15 @@ def peers(p, device):
     ]
 
 
+def backward_of(call, inputs):
+    """The gradients of call() by q, k and v; what the forward kept is made once."""
+    for x in inputs:
+        x.requires_grad_()
+    out = call()
+    grad = torch.randn_like(out)
+    return lambda: torch.autograd.grad(out, inputs, grad, retain_graph=True)
+
+
 def measure(p, backend, device):
     q, k, v = tensors(p, device)
     if p["hk"] != p["hq"]:
@@ -131,11 +142,12 @@ def measure(p, backend, device):
     def call():
         return F.scaled_dot_product_attention(q, k, v, **options)
 
-    with torch.no_grad():
-        if backend is None:
-            return time_on_cpu(call)
-        with sdpa_kernel(backend):
-            return time_on_gpu(call)
+    time_it = time_on_cpu if device == "cpu" else time_on_gpu
+    with nullcontext() if backend is None else sdpa_kernel(backend):
+        if p["op"] == "bwd":
+            return time_it(backward_of(call, (q, k, v)))
+        with torch.no_grad():
+            return time_it(call)
 
 
 def main():
@@ -164,7 +176,7 @@ def main():
                 result = {"error": str(why).strip().split("\n")[0]}
             else:
                 median = statistics.median(ms)
-                flops = 4 * p["b"] * p["hq"] * (p["d"] + p["dv"]) / 2 * visible_pairs(p)
+                flops = (10 if p["op"] == "bwd" else 4) * p["b"] * p["hq"] * (p["d"] + p["dv"]) / 2 * visible_pairs(p)
                 result = {
                     "ms": {"median": median, "min": min(ms), "max": max(ms)},
                     "gflops": flops / median / 1e6,

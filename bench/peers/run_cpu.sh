@@ -23,6 +23,9 @@ for d in 64 128; do
         "fwd f32 hq8 sq1 sk4096 d$d" "fwd f32 hq8 sq4 sk4096 d$d" "fwd f32 hq8 sq8 sk4096 d$d"
 done
 set -- "$@" "fwd f32 hq2 sq8192 d64 causal" "fwd f32 hq2 sq8192 d64 causal docs=12"
+for d in 64 128; do
+    set -- "$@" "bwd f32 hq8 sq2048 d$d" "bwd f32 hq8 sq2048 d$d causal"
+done
 if [ -n "${PROBLEMS:-}" ]; then # one a line
     set --
     while read -r problem; do

@@ -125,7 +125,7 @@ static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *
     *out = (clfi_launch){
         .dims = 3,
         .global = {(size_t)parts(p, row), (size_t)p->hk, (size_t)p->b},
-        .local = {1,                     1,             1           }
+        .local = {1,               1,                   1                }
     };
 }
 

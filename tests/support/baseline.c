@@ -144,19 +144,20 @@ static void add(gradient g, int64_t at, float value, float terms)
 }
 
 static void add_row(const clft_case *c, const head *w, int32_t b, int32_t h, int32_t i,
-                    const gradient g[CLFT_N_ARRAYS])
+                    const gradient g[CLFT_N_ARRAYS], float *squares)
 {
     const clfi_attn *p = &c->p;
     const int64_t *n = c->image[CLFT_BIAS].n;
     const int64_t query = (((int64_t)b * p->sq + i) * p->hq + h) * p->d;
     const int64_t bias =
         ((n[0] == 1 ? 0 : b) * n[1] + (n[1] == 1 ? 0 : h)) * n[2] + (n[2] == 1 ? 0 : i);
-    float delta = 0, delta_terms = 0;
+    float delta = 0, delta_terms = 0, delta_squares = 0;
     bool any = false;
     for (int32_t col = 0; col < p->dv; col++) {
         const float o = rounded(p->dtype, w->o[col]);
         delta += o * w->dout[col];
         delta_terms += fabsf(o * w->dout[col]);
+        delta_squares += o * w->dout[col] * o * w->dout[col];
     }
     for (int32_t j = 0; j < p->sk; j++) {
         const float weight = w->weight[j], *v = w->v + (int64_t)j * p->dv,
@@ -180,8 +181,10 @@ static void add_row(const clft_case *c, const head *w, int32_t b, int32_t h, int
         }
         add(g[CLFT_DBIAS], bias * p->sk + j, ds, weight * dp_terms);
     }
-    if (any)
+    if (any) {
         add(g[CLFT_DSINK], h, -*w->sink_weight * delta, *w->sink_weight * delta_terms);
+        *squares += *w->sink_weight * *w->sink_weight * delta_squares;
+    }
 }
 
 /* ---- all rows ---- */
@@ -213,6 +216,8 @@ void clft_baseline(clft_case *c, float *out[CLFT_N_ARRAYS])
     const bool bwd = p->op == CLFLASH_OP_BWD;
     gradient g[CLFT_N_ARRAYS];
     head w = head_make(p);
+    float *squares = room(p->hq); /* over the terms of dsink */
+    memset(squares, 0, (size_t)p->hq * sizeof *squares);
     for (int array = 0; array < CLFT_N_ARRAYS; array++)
         g[array] = start(c, array, out);
     for (int32_t b = 0; b < p->b; b++)
@@ -230,12 +235,14 @@ void clft_baseline(clft_case *c, float *out[CLFT_N_ARRAYS])
                     continue;
                 }
                 load(c, CLFT_DOUT, b, i, h, w.dout);
-                add_row(c, &w, b, h, i, g);
+                add_row(c, &w, b, h, i, g, &squares[h]);
             }
         }
     for (int array = 0; array < CLFT_N_ARRAYS; array++) {
         c->terms[array] = largest(g[array].terms, clft_elements(c, array));
         free(g[array].terms);
     }
+    c->sink_spread = sqrt(largest(squares, p->hq));
+    free(squares);
     head_free(&w);
 }

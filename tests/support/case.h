@@ -79,6 +79,7 @@ typedef struct clft_case {
     double *gold[CLFT_N_ARRAYS];
     double base_max[CLFT_N_ARRAYS], base_mean[CLFT_N_ARRAYS];
     double terms[CLFT_N_ARRAYS]; /* the largest sum of magnitudes behind an element */
+    double sink_spread;          /* the same of squares, of dsink */
     bool solved;                 /* gold is there */
     bool may_be_zero;            /* a reference that is mostly zero is meant so */
 } clft_case;
@@ -114,7 +115,8 @@ double clft_beta(const clft_case *c, int array);
 
 /* baseline.c: standard attention in the tensor's own precision, as anyone would write it. Every
  * element of every output, in the order of the image's coordinates, NULL else; what the output
- * would be without beta and before its last rounding. Fills c->terms. Free each. */
+ * would be without beta and before its last rounding. Fills c->terms and
+ * c->sink_spread. Free each. */
 void clft_baseline(clft_case *c, float *out[CLFT_N_ARRAYS]);
 
 /* check.c: the reference and the baseline's errors; again after data was changed. For the

@@ -249,6 +249,9 @@ static bool chosen(const clfi_shipped *s, const clfi_engine *e, clflash_dtype dt
     if (clfi_shipped_find(e, &p, &dev, &row) == s)
         return true;
     dev.local_bytes *= 4; /* PoCL on a machine with large caches */
+    if (clfi_shipped_find(e, &p, &dev, &row) == s)
+        return true;
+    dev.compute_units *= 16; /* and many cores */
     return clfi_shipped_find(e, &p, &dev, &row) == s;
 }
 
