@@ -42,7 +42,9 @@ static int64_t dkv_bytes(const clfi_attn *p, const clfi_row *row)
     const int32_t *t = row->v;
     const int64_t both = row_bytes(p->d) + row_bytes(p->dv);
     const int32_t tiles = (!det(p) || t[T_SPLIT] > 1) + (t[T_SPLIT] > 1); /* dS, P */
-    return t[T_BN] * (both + tiles * row_bytes(t[T_BM])) + t[T_STAGES] * t[T_BM] * (both + 8);
+    const int64_t barriers = 8 * (2 * t[T_STAGES] + 2);
+    return t[T_BN] * (both + tiles * row_bytes(t[T_BM])) + t[T_STAGES] * t[T_BM] * (both + 8) +
+           barriers;
 }
 
 static int64_t dq_bytes(const clfi_attn *p, const clfi_row *row)

@@ -49,8 +49,9 @@ const clfi_shipped clfi_shipped_nvidia[] = {
      .d_max = 128,
      .blocks = 1,
      .row = "T_BM=64 T_BN=64 T_WX=16 T_WY=8 T_ALIAS=1 T_PREV=0 T_PREK=0 T_UQ=2 T_UP=2",
-     .measured = "H100, f32 b4 hq16 sq8192 d128 causal docs=12: 3.49 ms, 16x16 items 3.63 ms, 128x64 "
-                 "3.72 ms; 2026-11-25"},
+     .measured =
+         "H100, f32 b4 hq16 sq8192 d128 causal docs=12: 3.49 ms, 16x16 items 3.63 ms, 128x64 "
+         "3.72 ms; 2026-11-25"},
     {.engine = "simt",
      .nv_arch_min = 90,
      .d_max = 64,
@@ -67,5 +68,17 @@ const clfi_shipped clfi_shipped_nvidia[] = {
      .d_max = 64,
      .row = "T_BM=64 T_BN=32 T_WX=8 T_WY=8 T_ALIAS=1 T_PREV=0 T_PREK=0 T_UQ=4 T_UP=4",
      .measured = "H100, f32 b4 hq32 sq4096 d64: 36.9 TFLOP/s; 2026-11-25"},
-    {.engine = NULL},
+    {.op = CLFLASH_OP_BWD,
+     .engine = "nv_mma",
+     .nv_arch_min = 80,
+     .d_max = 64,
+     .row = "T_BM=64 T_BN=128 T_WARPS=4 T_SPLIT=1 T_STAGES=2 T_QM=128 T_QN=32 T_QWARPS=4 "
+            "T_QSTAGES=2", .measured = H100 "D = 64, 32 heads, det=0: 15.7 ms full, 8.75 causal"},
+    {.op = CLFLASH_OP_BWD,
+     .engine = "nv_mma",
+     .nv_arch_min = 80,
+     .d_max = 128,
+     .row = "T_BM=64 T_BN=128 T_WARPS=8 T_SPLIT=2 T_STAGES=2 T_QM=128 T_QN=32 T_QWARPS=4 "
+            "T_QSTAGES=2", .measured = H100 "D = 128, 16 heads, det=0: 14.8 ms full, 8.00 causal"},
+    {.engine = NULL                                                      },
 };
