@@ -1,9 +1,11 @@
 /* attn_bwd_simt_dq.cl -- attention backward for any GPU, dQ: OpenCL C 1.2 core. A work-group
- * owns T_BM queries of one head and walks over blocks of keys: simt_bwd.clh.
+ * owns T_BM queries of one head and walks over blocks of keys; or, with T_PARTS, adds up the
+ * parts of dQ that the keys' walk left: simt_bwd.clh.
  *
  * T_QX T_QY    work-items over keys and over queries; they divide T_BN and T_BM  (tuned)
  * Others       simt_bwd.clh
- * Grid         global (T_QX * T_QY * query blocks * Hq * B), local (T_QX * T_QY).
+ * Grid         global (T_QX * T_QY * query blocks * Hq * B), local (T_QX * T_QY); to add up,
+ *              one work-item per float4 of dQ's rows, rounded up to whole groups.
  * Math         docs/math.md#backward; the same as lib/ref. */
 #if !defined(T_QX) || !defined(T_QY)
 #error "attn_bwd_simt_dq.cl: the host must pass T_QX and T_QY"
@@ -13,6 +15,26 @@
 #define SIMT_WY T_QY
 #include "simt_bwd.clh"
 
+#if T_PARTS
+__kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_dq(CLF_BWD_PARAMS)
+{
+    const clf_attn_args a = x.f;
+    const long rows = (long)a.b * a.hq * a.sq;
+    const long e = get_global_id(0), row = e / SIMT_D4;
+    if (row >= rows || !x.want_dq)
+        return;
+    const int c = (int)(e - row * SIMT_D4) * 4;
+    const int bh = (int)(row / a.sq), b = bh / a.hq, h = bh - b * a.hq;
+    __global const float4 *from = (__global const float4 *)(work + x.scratch_off) + e;
+    __global clf_grad *to =
+        dq + x.dq_off + b * x.dq_sb + h * x.dq_sh + (row - (long)bh * a.sq) * x.dq_ss + c;
+    float4 sum = from[0];
+    for (int part = 1; part < T_PARTS; part++)
+        sum += from[part * rows * SIMT_D4];
+    /* The keys came scaled for the scores. */
+    simt_write4(to, sum * (CLF_HAS_TERMS ? 1.0f : CLF_LN4), x.beta_dq, P_D - c);
+}
+#else
 __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_dq(CLF_BWD_PARAMS)
 {
     const clf_attn_args a = x.f;
@@ -64,3 +86,4 @@ __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void clf_attn_bwd_
         simt_write(dq + x.dq_off + w.b * x.dq_sb + w.h * x.dq_sh + w.q0 * x.dq_ss, x.dq_ss, n,
                    sum, SIMT_SHARE_D, a.scale, x.beta_dq, w, P_D);
 }
+#endif

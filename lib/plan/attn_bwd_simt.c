@@ -10,6 +10,8 @@
     X(T_QY, 8, "dQ: work-items over queries", 4, 8, 16, 32)                                        \
     X(T_KX, 8, "dK, dV: work-items over queries and over columns of dK and dV", 4, 8, 16, 32)      \
     X(T_KY, 8, "dK, dV: work-items over keys", 4, 8, 16, 32)                                       \
+    X(T_PARTS, 0, "0: dQ by a walk of its own; n: with dK and dV, as n parts in the workspace", 0,  \
+      1, 2, 4)                                                                                      \
     X(T_ALIAS, 1, "1: the two tiles of the other side share their place", 0, 1)                    \
     X(T_UQ, 2, "float4 steps unrolled in products over columns", 1, 2, 4, 8)                       \
     X(T_UP, 2, "float4 steps unrolled in products over tokens", 1, 2, 4, 8)
@@ -61,7 +63,7 @@ static int64_t local_bytes(const clfi_attn *p, const clfi_row *row, const side *
     const int64_t d4 = ceil_div(p->d, 4), dv4 = ceil_div(p->dv, 4);
     const int64_t other_d = shared_quads(s, p->d) | 1;
     const int64_t other_v = (s->keys ? shared_quads(s, p->dv) : dv4) | 1;
-    int64_t quads = s->rows * ((d4 | 1) + (dv4 | 1));
+    int64_t quads = s->rows * (((s->keys && t[T_PARTS] ? shared_quads(s, p->d) : d4) | 1) + (dv4 | 1));
     quads += s->cols * (t[T_ALIAS] ? larger(other_d, other_v) : other_d + other_v);
     quads += s->rows * (s->cols / 4 + s->wx / 4);
     int64_t bytes = quads * 16 + t[T_BM] * 8 + 64; /* flags, alignment */
@@ -149,14 +151,12 @@ static int32_t block_q(const clfi_row *row) { return row->v[T_BM]; }
 static int32_t block_kv(const clfi_row *row) { return row->v[T_BN]; }
 
 /* One dimension: the others stop at 65535 groups on some devices. */
-static clfi_launch grid(const clfi_attn *p, const clfi_row *row, bool keys)
+static clfi_launch grid(int64_t groups, const side *s)
 {
-    const side s = make_side(row, keys);
-    const size_t items = (size_t)(s.wx * s.wy), heads = (size_t)(keys ? p->hk : p->hq);
-    const size_t blocks = (size_t)ceil_div(keys ? p->sk : p->sq, s.rows);
+    const size_t items = (size_t)(s->wx * s->wy);
     return (clfi_launch){
-        .dims = 1, .global = {blocks * heads * (size_t)p->b * items, 1, 1},
-             .local = {items,                                  1, 1}
+        .dims = 1, .global = {(size_t)groups * items, 1, 1},
+             .local = {items,                  1, 1}
     };
 }
 
@@ -164,24 +164,38 @@ static void launch_dq(const clfi_attn *p, const clfi_profile *dev, const clfi_ro
                       clfi_launch *out)
 {
     (void)dev;
-    *out = grid(p, row, false);
+    const side s = make_side(row, false);
+    const int64_t heads = (int64_t)p->b * p->hq;
+    const int64_t quads = heads * p->sq * ceil_div(p->d, 4);
+    *out = grid(row->v[T_PARTS] ? ceil_div(quads, s.wx * s.wy)
+                                : heads * ceil_div(p->sq, s.rows),
+                &s);
 }
 
 static void launch_dkv(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
                        clfi_launch *out)
 {
     (void)dev;
-    *out = grid(p, row, true);
+    const side s = make_side(row, true);
+    const int64_t shares = row->v[T_PARTS] ? row->v[T_PARTS] : ceil_div(p->sk, s.rows);
+    *out = grid((int64_t)p->b * p->hk * shares, &s);
+}
+
+/* The parts of dQ, rows of float4. */
+static int64_t scratch_bytes(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row)
+{
+    (void)dev;
+    return row->v[T_PARTS] * ((int64_t)p->b * p->hq * p->sq * ceil_div(p->d, 4) * 16);
 }
 
 static const clfi_part more[] = {
-    {"attn_bwd_simt_dkv.cl", "clf_attn_bwd_dkv", launch_dkv},
+    {"attn_bwd_simt_dq.cl", "clf_attn_bwd_dq", launch_dq},
 };
 
 const clfi_engine clfi_engine_attn_bwd_simt = {
     .name = "simt",
-    .source = "attn_bwd_simt_dq.cl",
-    .kernel = "clf_attn_bwd_dq",
+    .source = "attn_bwd_simt_dkv.cl",
+    .kernel = "clf_attn_bwd_dkv",
     .meaning = "any GPU, and the fallback everywhere: OpenCL C 1.2 core, tiles in local memory",
     .flash = true,
     .tunables = tunables,
@@ -190,9 +204,10 @@ const clfi_engine clfi_engine_attn_bwd_simt = {
     .fits = fits,
     .safe = safe,
     .options = options,
-    .launch = launch_dq,
+    .launch = launch_dkv,
     .more = more,
     .n_more = 1,
+    .scratch_bytes = scratch_bytes,
     .block_q = block_q,
     .block_kv = block_kv,
 };
