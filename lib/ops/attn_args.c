@@ -330,6 +330,7 @@ clflash_status clfi_attn_call_make(clfi_attn_call *call, const clflash_plan *pla
     fill_sizes(call, p);
     a->nqb = plan->nqb;
     a->nkb = plan->nkb;
+    a->parts = plan->parts.n;
     clf_i64 out[4] = {0};
     CLF_TRY(check_view(&c, "q", &args->q, p, p->sq, p->hq, p->d, out, NULL));
     SET(a, q_off, q_sb, q_ss, q_sh, out);

@@ -53,6 +53,7 @@ static clflash_status make_flash(clflash_plan *plan, clfi_err *err)
         CLF_TRY(clfi_block_builder_make(&plan->blocks, plan->ctx, p, err));
         plan->workspace_bytes = clfi_blocks_bytes(p, plan->nqb, plan->nkb);
     }
+    CLF_TRY(clfi_parts_make(plan, e->parts ? e->parts(p, &plan->row) : 1, err));
     return CLFLASH_OK;
 }
 
@@ -113,6 +114,7 @@ void clflash_plan_destroy(clflash_plan **pointer)
     clflash_plan *plan = *pointer;
     clfi_kernel_release(plan->kernel);
     clfi_kernel_release(plan->empty);
+    clfi_kernel_release(plan->parts.merge);
     clfi_block_builder_free(&plan->blocks);
     clfi_standard_free(&plan->standard);
     clfi_free(clfi_context_allocator(plan->ctx), plan);

@@ -25,6 +25,14 @@ typedef struct clfi_standard {
     int64_t q, k, v, s, o, scale, bad, any; /* offsets in the workspace, in floats */
 } clfi_standard;
 
+/* Parts of the keys, and the kernel that merges their records (attn_parts.c). */
+typedef struct clfi_parts {
+    int32_t n;          /* 1 = the engine's kernel writes o and lse itself */
+    clfi_kernel *merge; /* where n > 1 */
+    size_t work_group;  /* work-items per row */
+    int64_t offset;     /* of the records in the workspace, in bytes */
+} clfi_parts;
+
 /* Immutable once made. */
 struct clflash_plan {
     clflash_context *ctx;
@@ -39,6 +47,7 @@ struct clflash_plan {
     int32_t block_q, block_kv; /* 0 for standard attention */
     int32_t nqb, nkb;          /* blocks per batch */
     clfi_block_builder blocks; /* where p.blocks */
+    clfi_parts parts;
     clfi_standard standard;
     int64_t workspace_bytes;
 };
@@ -92,6 +101,15 @@ clflash_status clfi_blocks_enqueue(const clfi_block_builder *builder, const clfi
                                    const clfi_attn *p, int32_t block_q, int32_t block_kv,
                                    cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                    clfi_err *err);
+
+/* attn_parts.c: make adds the records to the workspace that the plan has so far. */
+clflash_status clfi_parts_make(clflash_plan *plan, int32_t n, clfi_err *err);
+/* The call of the engine's kernel: the records in place of lse. */
+clfi_attn_call clfi_parts_call(const clflash_plan *plan, const clfi_attn_call *call);
+/* Enqueues the merge of what that call left. */
+clflash_status clfi_parts_merge(const clflash_plan *plan, const clfi_attn_call *call,
+                                cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                clfi_err *err);
 
 /* OK when the mask was made for plans like this one, else FOREIGN_PLAN. */
 clflash_status clfi_block_mask_fits(const clflash_block_mask *mask, const clflash_plan *plan,

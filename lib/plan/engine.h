@@ -51,6 +51,8 @@ typedef struct clfi_engine {
                     clfi_strbuf *options);
     void (*launch)(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
                    clfi_launch *launch);
+    /* Into how many parts the grid divides the keys (CLF_PART_FLOATS). NULL = 1. */
+    int32_t (*parts)(const clfi_attn *p, const clfi_row *row);
     /* Granularity of block skipping and of the block mask. */
     int32_t (*block_q)(const clfi_row *row);
     int32_t (*block_kv)(const clfi_row *row);
