@@ -31,6 +31,7 @@
 #if T_BM % (16 * T_WARPS) != 0 || T_BN % 16 != 0 || T_STAGES < 2
 #error "attn_fwd_nv_mma.cl: 16 * T_WARPS must divide T_BM, 16 divide T_BN; 2 stages at least"
 #endif
+#define NV_WARPS T_WARPS
 #include "nv_tile.clh"
 
 #define MMA_MT (T_BM / (16 * T_WARPS)) /* tiles of 16 queries of a warp */
@@ -71,19 +72,7 @@ CLF_INLINE void mma_scores(float s[MMA_MT][MMA_NT][4], uint q_at, uint k_at,
             nv_ldmatrix4(a[i], q_at + i * 16 * MMA_Q_ROW + k * 32);
 #endif
         }
-        CLF_UNROLL for (int t = 0; t < MMA_NT; t += 2) {
-            uint b[4];
-            nv_ldmatrix4(b, k_at + t * 8 * MMA_K_ROW + k * 32);
-            CLF_UNROLL for (int i = 0; i < MMA_MT; i++) {
-                if (k == 0) {
-                    nv_mma_first(s[i][t], a[i], b[0], b[1]);
-                    nv_mma_first(s[i][t + 1], a[i], b[2], b[3]);
-                } else {
-                    nv_mma(s[i][t], a[i], b[0], b[1]);
-                    nv_mma(s[i][t + 1], a[i], b[2], b[3]);
-                }
-            }
-        }
+        nv_step_rows(MMA_MT, MMA_NT, MMA_K_ROW, k == 0, &s[0][0][0], &a[0][0], k_at + k * 32);
     }
 }
 
@@ -214,34 +203,12 @@ CLF_INLINE void mma_values(float o[MMA_MT][MMA_OT][4], float s[MMA_MT][MMA_NT][4
     CLF_UNROLL for (int k = 0; k < MMA_KN; k++) {
         uint p[MMA_MT][4];
         mma_weights(p, s, m, l, c, k);
-        CLF_UNROLL for (int t = 0; t < MMA_OT; t += 2) {
-            uint b[4];
-            nv_ldmatrix4_transposed(b, v_at + k * 16 * MMA_V_ROW + t * 16);
-            if (only_finite)
-                CLF_UNROLL for (int e = 0; e < 4; e++) b[e] = nv_finite(b[e]);
-            CLF_UNROLL for (int i = 0; i < MMA_MT; i++) {
-                nv_mma(o[i][t], p[i], b[0], b[1]);
-                nv_mma(o[i][t + 1], p[i], b[2], b[3]);
-            }
-        }
+        nv_step_columns(MMA_MT, MMA_OT, false, only_finite, &o[0][0][0], &p[0][0],
+                        v_at + k * 16 * MMA_V_ROW);
     }
 }
 
 #if MMA_UNEVEN
-/* Whether some of the block's values is not finite: each warp looks at the whole tile. */
-CLF_INLINE bool mma_not_finite(uint v_tile, uint lane)
-{
-    uint bad = 0;
-    CLF_UNROLL_N(8) for (uint at = lane * 16; at < T_BN * MMA_V_ROW; at += 512) {
-        /* The odd chunk between the rows is never written. */
-        if (at % MMA_V_ROW >= NV_CHUNKS(P_DV) * 16)
-            continue;
-        const uint4 x = nv_read16(v_tile + at);
-        bad |= NV_NOT_FINITE(x.x) | NV_NOT_FINITE(x.y) | NV_NOT_FINITE(x.z) | NV_NOT_FINITE(x.w);
-    }
-    return nv_any(bad & 0x80008000u);
-}
-
 /* Where V holds NaN or infinities, and not all rows see all keys, a weight of 0 must not meet
  * them: mma_values() multiplies the finite part, and this adds the rest, key by key, to the
  * rows that see the key. Slow, and rare. */
@@ -501,7 +468,8 @@ clf_attn_fwd(__global const clf_t *restrict q_, __global const clf_t *restrict k
             mma_raise(s, acc, m, l, c);
             const uint v_at = v_tile + nv_lane_v(lane, MMA_V_ROW);
 #if MMA_UNEVEN
-            if ((P_BIAS || kind[0] == CLF_MIXED_BLOCK) && mma_not_finite(v_tile, lane)) {
+            if ((P_BIAS || kind[0] == CLF_MIXED_BLOCK) &&
+                nv_tile_not_finite(T_BN, P_DV, v_tile, lane)) {
                 mma_values(acc, s, m, l, c, v_at, true);
                 mma_add_not_finite(acc, s, v_tile, lane);
             } else

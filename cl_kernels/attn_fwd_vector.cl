@@ -17,35 +17,18 @@
  * Needs     local memory: attn_fwd_vector.c, local_bytes().
  * Grid      global (query blocks, Hq, B), local (1, 1, 1).
  * Math      docs/math.md; the same as lib/ref. */
-#include "vector.clh"
+#include "vector_tile.clh"
 
-#if !defined(P_D) || !defined(P_DV) || !defined(T_NV) || !defined(T_BR) || !defined(T_G) ||        \
-    !defined(T_BKV) || !defined(T_PACK) || !defined(T_UD) || !defined(T_UJ)
+#if !defined(P_D) || !defined(P_DV) || !defined(T_G) || !defined(T_BKV)
 #error "attn_fwd_vector.cl: a macro is missing"
 #endif
-#if T_BKV % T_BR != 0 || (P_DTYPE != 0 && !T_PACK)
-#error "attn_fwd_vector.cl: T_BKV must be a multiple of T_BR; 16-bit storage needs T_PACK"
+#if T_BKV % T_BR != 0
+#error "attn_fwd_vector.cl: T_BKV must be a multiple of T_BR"
 #endif
 
-#define VEC_GROUP (T_NV * T_W)                      /* queries of a group */
-#define VEC_BQ (T_G * VEC_GROUP)                    /* queries of a work-group */
-#define VEC_DVP ((P_DV + T_BR - 1) / T_BR * T_BR)   /* rows of the O^T panel */
-/* Rows of local K and V: one cache line more where the length is a multiple of 128 bytes,
- * so that a column walk does not fall into a few cache sets. */
-#define VEC_ROW(n) ((n) % 32 == 0 ? (n) + 16 : (n))
-
-#define VEC_TESTS (P_BAND || P_SEG || P_BOOL)      /* elements may need a test */
-#define VEC_MASKS (VEC_TESTS || P_BIAS)             /* keys may be masked: a bias of -inf masks */
-#define VEC_BY_ARRAY (P_SEG || (P_BAND && P_POS))  /* visibility is known from arrays only */
+#define VEC_BQ (T_G * VEC_GROUP)  /* queries of a work-group */
+#define VEC_DVP VEC_PADDED(P_DV)  /* rows of the O^T panel */
 #define VEC_Q_ARRAYS (P_SEG || P_POS)
-
-#if T_PACK
-typedef __local const float *vec_row;
-#define VEC_AT(p) (*(p))
-#else
-typedef __global const clf_t *vec_row;
-#define VEC_AT(p) CLF_LOAD(p)
-#endif
 
 /* What one work-group works on. */
 typedef struct vec_work {
@@ -62,29 +45,13 @@ typedef struct vec_block {
     int j0, j1;
 } vec_block;
 
-/* Keys [x, y) matter to a group of queries, [fx, fy) of them need no test. */
-typedef struct vec_range {
-    int x, y, fx, fy;
-} vec_range;
-
 /* Q^T, scaled; lanes past the last query are zero. */
 CLF_INLINE void load_queries(vec_work w, clf_attn_args a, __global const clf_t *q)
 {
     const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
-    for (int v = 0; v < w.n_groups * T_NV; v++) {
-        __local clf_vf *to = w.q + v / T_NV * P_D * T_NV + v % T_NV;
-        const int i0 = w.i0 + v * T_W;
-        for (int c = 0; c < (P_D + T_W - 1) / T_W; c++) {
-            clf_vf x[T_W];
-            CLF_UNROLL for (int i = 0; i < T_W; i++) {
-                const clf_vf row = vec_read_row(q + min(i0 + i, a.sq - 1) * a.q_ss, c, P_D);
-                x[i] = i0 + i < a.sq ? row * scale : (clf_vf)(0.0f);
-            }
-            vec_transpose(x);
-            for (int i = 0; i < T_W && c * T_W + i < P_D; i++)
-                to[(c * T_W + i) * T_NV] = x[i];
-        }
-    }
+    for (int v = 0; v < w.n_groups * T_NV; v++)
+        vec_load_panel(w.q + v / T_NV * P_D * T_NV + v % T_NV, q, a.q_ss, w.i0 + v * T_W, a.sq, P_D,
+                       scale);
 }
 
 /* O of the T_W queries of vector v, from columns to rows, divided by their sums. */
@@ -96,9 +63,7 @@ CLF_INLINE void store_rows(vec_work w, clf_attn_args a, __global clf_t *o, int v
     const int i0 = w.i0 + v * T_W;
     for (int c = 0; c < (P_DV + T_W - 1) / T_W; c++) {
         clf_vf x[T_W];
-        CLF_UNROLL for (int i = 0; i < T_W; i++)
-            x[i] = from[min(c * T_W + i, P_DV - 1) * T_NV] * inv;
-        vec_transpose(x);
+        vec_panel_rows(from, c, P_DV, inv, x);
         for (int i = 0; i < T_W && i0 + i < a.sq; i++) {
             __global clf_t *to = o + (i0 + i) * a.o_ss + c * T_W;
             if ((c + 1) * T_W <= P_DV) {
@@ -170,76 +135,6 @@ CLF_INLINE clf_vi load_bool(vec_work w, clf_attn_args a, __global const uchar *b
 }
 #endif
 
-/* The part of a block that a group needs, when positions or segments come as arrays:
- * bounds over the group's lanes against each key, from both ends inwards. */
-#if VEC_BY_ARRAY
-CLF_INLINE vec_range trim_by_array(vec_work w, clf_attn_args a, int g, int j0, int j1,
-                                   CLF_MASK_PARAMS int unused)
-{
-    const int i0 = w.i0 + g * VEC_GROUP, i1 = min(i0 + VEC_GROUP, a.sq);
-    int seg_min = INT_MAX, seg_max = INT_MIN, pos_min = INT_MAX, pos_max = INT_MIN, live = 0;
-    for (int i = i0; i < i1; i++) {
-        const int s = CLF_Q_SEG(w.b, i), p = CLF_Q_POS(w.b, i);
-        if (s == CLF_PADDING_SEGMENT)
-            continue;
-        live++;
-        seg_min = min(seg_min, s);
-        seg_max = max(seg_max, s);
-        pos_min = min(pos_min, p);
-        pos_max = max(pos_max, p);
-    }
-    vec_range r = {j0, j0, j0, j0};
-    if (live == 0)
-        return r;
-    /* Positions are within +-2^30 and band ends may be INT_MIN or INT_MAX: 64 bits. */
-    const long lo = P_BAND ? (long)pos_min + a.band_lo : LONG_MIN;
-    const long hi = P_BAND ? (long)pos_max + a.band_hi : LONG_MAX;
-#define VEC_OUTSIDE(j)                                                                             \
-    (CLF_KV_SEG(w.b, j) < seg_min || CLF_KV_SEG(w.b, j) > seg_max || CLF_KV_POS(w.b, j) < lo ||    \
-     CLF_KV_POS(w.b, j) > hi)
-    int x = j0, y = j1;
-    while (x < y && VEC_OUTSIDE(x))
-        x++;
-    while (x < y && VEC_OUTSIDE(y - 1))
-        y--;
-#undef VEC_OUTSIDE
-    r.x = r.fx = r.fy = x;
-    r.y = y;
-    if (live < i1 - i0 || seg_min != seg_max || P_BOOL)
-        return r;
-    /* One segment: the keys up to the first that some lane cannot see are free. */
-    const long all_lo = P_BAND ? (long)pos_max + a.band_lo : LONG_MIN;
-    const long all_hi = P_BAND ? (long)pos_min + a.band_hi : LONG_MAX;
-    while (r.fy < y && CLF_KV_SEG(w.b, r.fy) == seg_min && CLF_KV_POS(w.b, r.fy) >= all_lo &&
-           CLF_KV_POS(w.b, r.fy) <= all_hi)
-        r.fy++;
-    return r;
-}
-#endif
-
-/* The same by arithmetic, when only the band by index counts. */
-CLF_INLINE vec_range trim_by_band(vec_work w, clf_attn_args a, int g, int j0, int j1)
-{
-    const int i0 = w.i0 + g * VEC_GROUP, i1 = min(i0 + VEC_GROUP, a.sq);
-    vec_range r = {j0, j1, j0, j1};
-#if P_BAND && !P_POS
-    /* 64 bits: a band may be as wide as an int. */
-    const long p0 = (long)i0 + a.q_pos0, p1 = (long)i1 - 1 + a.q_pos0;
-    if (a.band_lo > INT_MIN) {
-        r.x = (int)clamp(p0 + a.band_lo, (long)j0, (long)j1);
-        r.fx = (int)clamp(p1 + a.band_lo, (long)j0, (long)j1);
-    }
-    if (a.band_hi < INT_MAX) {
-        r.y = (int)clamp(p1 + a.band_hi + 1, (long)j0, (long)j1);
-        r.fy = (int)clamp(p0 + a.band_hi + 1, (long)j0, (long)j1);
-    }
-#endif
-#if P_BOOL
-    r.fy = r.fx;
-#endif
-    return r;
-}
-
 /* S^T of keys [r.x, r.y) into w.p, -INFINITY where masked; mx gathers the maximum. */
 CLF_INLINE void scores(vec_work w, vec_block k, vec_range r, clf_attn_args a, int g,
                        CLF_MASK_PARAMS clf_vf *mx)
@@ -248,19 +143,7 @@ CLF_INLINE void scores(vec_work w, vec_block k, vec_range r, clf_attn_args a, in
     __local clf_vf *p = w.p;
     for (int j = r.x; j < r.y; j += T_BR, p += T_BR * T_NV) {
         clf_vf acc[T_BR][T_NV];
-        vec_row row[T_BR];
-        CLF_UNROLL for (int u = 0; u < T_BR; u++) {
-            row[u] = k.k + (min(j + u, r.y - 1) - k.j0) * k.k_stride;
-            CLF_UNROLL for (int v = 0; v < T_NV; v++) acc[u][v] = (clf_vf)(0.0f);
-        }
-        CLF_UNROLL_N(T_UD) for (int d = 0; d < P_D; d++) {
-            clf_vf x[T_NV];
-            CLF_UNROLL for (int v = 0; v < T_NV; v++) x[v] = q[d * T_NV + v];
-            CLF_UNROLL for (int u = 0; u < T_BR; u++) {
-                const clf_vf s = (clf_vf)(VEC_AT(row[u] + d));
-                CLF_UNROLL for (int v = 0; v < T_NV; v++) acc[u][v] = fma(s, x[v], acc[u][v]);
-            }
-        }
+        vec_dot(acc, k.k + (j - k.j0) * k.k_stride, k.k_stride, r.y - j, q, P_D);
 #if CLF_HAS_TERMS
         CLF_UNROLL for (int u = 0; u < T_BR; u++) {
             const int n = min(j + u, r.y - 1);
@@ -300,7 +183,7 @@ CLF_INLINE void scores(vec_work w, vec_block k, vec_range r, clf_attn_args a, in
 }
 
 /* Scores to weights in place; the running sum. Where V needs care, a masked key's weight
- * becomes -1, so that weighted_sum() can tell it from a weight that is merely tiny. */
+ * is marked, so that a weight that is merely tiny counts. */
 CLF_INLINE void weights(vec_work w, int g, int n, bool careful, clf_vf *mx, clf_vf *c)
 {
     CLF_UNROLL for (int v = 0; v < T_NV; v++) {
@@ -312,7 +195,7 @@ CLF_INLINE void weights(vec_work w, int g, int n, bool careful, clf_vf *mx, clf_
             const clf_vf x = vec_exp4(w.p[j * T_NV + v] - m);
             sum += x;
             if (careful)
-                w.p[j * T_NV + v] = select(x, (clf_vf)(-1.0f),
+                w.p[j * T_NV + v] = select(x, (clf_vf)(VEC_MASKED_WEIGHT),
                                            w.p[j * T_NV + v] == (clf_vf)(-INFINITY));
             else
                 w.p[j * T_NV + v] = x;
@@ -320,72 +203,6 @@ CLF_INLINE void weights(vec_work w, int g, int n, bool careful, clf_vf *mx, clf_
         w.l[g * T_NV + v] = sum;
     }
 }
-
-/* O^T of the group += V^T P^T over n keys whose first row of V is `first`. */
-CLF_INLINE void weighted_sum(vec_work w, vec_row first, long stride, int g, int n,
-                             const clf_vf *c)
-{
-    for (int d = 0; d < VEC_DVP; d += T_BR) {
-        __local clf_vf *o = w.o + (g * VEC_DVP + d) * T_NV;
-        clf_vf acc[T_BR][T_NV];
-        int at[T_BR]; /* columns past Dv read the last one; they are never stored */
-        CLF_UNROLL for (int u = 0; u < T_BR; u++) {
-            at[u] = P_DV % T_BR ? min(u, P_DV - 1 - d) : u;
-            CLF_UNROLL for (int v = 0; v < T_NV; v++) acc[u][v] = o[u * T_NV + v] * c[v];
-        }
-        vec_row row = first + d; /* a walking pointer: an index per key spilled on AVX2 */
-        CLF_UNROLL_N(T_UJ) for (int j = 0; j < n; j++, row += stride) {
-            clf_vf x[T_NV];
-            CLF_UNROLL for (int v = 0; v < T_NV; v++) x[v] = w.p[j * T_NV + v];
-            CLF_UNROLL for (int u = 0; u < T_BR; u++) {
-                const clf_vf s = (clf_vf)(VEC_AT(row + at[u]));
-                CLF_UNROLL for (int v = 0; v < T_NV; v++) acc[u][v] = fma(s, x[v], acc[u][v]);
-            }
-        }
-        CLF_UNROLL for (int u = 0; u < T_BR; u++) {
-            CLF_UNROLL for (int v = 0; v < T_NV; v++) o[u * T_NV + v] = acc[u][v];
-        }
-    }
-}
-
-#if VEC_MASKS
-/* The same where V holds NaN or infinity and some keys are masked: 0 * NaN is NaN. */
-CLF_INLINE void weighted_sum_careful(vec_work w, vec_row first, long stride, int g, int n,
-                                     const clf_vf *c)
-{
-    for (int d = 0; d < P_DV; d++) {
-        for (int v = 0; v < T_NV; v++) {
-            clf_vf acc = w.o[(g * VEC_DVP + d) * T_NV + v] * c[v];
-            for (int j = 0; j < n; j++) {
-                const clf_vf x = w.p[j * T_NV + v];
-                const clf_vf s = (clf_vf)(VEC_AT(first + j * stride + d));
-                acc = select(fma(s, x, acc), acc, x < (clf_vf)(0.0f));
-            }
-            w.o[(g * VEC_DVP + d) * T_NV + v] = acc;
-        }
-    }
-}
-
-/* Whether V of the block holds a NaN or an infinity: looked for once, when the first group
- * needs to know. */
-CLF_INLINE bool any_non_finite(vec_block k, int *known)
-{
-    const int exponent = 0x7f800000;
-    if (*known >= 0)
-        return *known;
-    clf_vi bad = (clf_vi)(0);
-    int tail = 0;
-    for (int j = 0; j < k.j1 - k.j0; j++) {
-        vec_row row = k.v + j * k.v_stride;
-        for (int d = 0; d + T_W <= P_DV; d += T_W)
-            bad |= (VEC_CAT(as_int)(VEC_LOAD(row + d)) & exponent) == (clf_vi)(exponent);
-        for (int d = P_DV / T_W * T_W; d < P_DV; d++)
-            tail |= (as_int(VEC_AT(row + d)) & exponent) == exponent;
-    }
-    *known = any(bad) || tail;
-    return *known;
-}
-#endif
 
 /* One group of queries against keys r of a block. */
 CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args a, int g,
@@ -395,16 +212,18 @@ CLF_INLINE void group_block(vec_work w, vec_block k, vec_range r, clf_attn_args 
     const int n = r.y - r.x;
     CLF_UNROLL for (int v = 0; v < T_NV; v++) mx[v] = w.m[g * T_NV + v];
     scores(w, k, r, a, g, CLF_MASK_ARGS mx);
+    __local clf_vf *o = w.o + g * VEC_DVP * T_NV;
     vec_row first = k.v + (r.x - k.j0) * k.v_stride;
 #if VEC_MASKS
-    if ((P_BIAS || r.x < r.fx || r.fy < r.y) && any_non_finite(k, non_finite)) {
+    if ((P_BIAS || r.x < r.fx || r.fy < r.y) &&
+        vec_non_finite(k.v, k.v_stride, k.j1 - k.j0, P_DV, non_finite)) {
         weights(w, g, n, true, mx, c);
-        weighted_sum_careful(w, first, k.v_stride, g, n, c);
+        vec_weighted_sum_careful(o, P_DV, first, k.v_stride, n, w.p, w.p, c);
         return;
     }
 #endif
     weights(w, g, n, false, mx, c);
-    weighted_sum(w, first, k.v_stride, g, n, c);
+    vec_weighted_sum(o, P_DV, first, k.v_stride, n, w.p, c);
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
@@ -501,11 +320,9 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
         for (int g = 0; g < w.n_groups; g++) {
             vec_range r = {j0, kv.j1, j0, kv.j1};
             if (kind != CLF_FULL_BLOCK) {
-#if VEC_BY_ARRAY
-                r = trim_by_array(w, a, g, j0, kv.j1, CLF_MASK_ARGS 0);
-#else
-                r = trim_by_band(w, a, g, j0, kv.j1);
-#endif
+                const int l0 = w.i0 + g * VEC_GROUP;
+                r = vec_trim(vec_queries(w.b, a, CLF_MASK_ARGS 0), l0, min(l0 + VEC_GROUP, a.sq),
+                             vec_keys(w.b, a, CLF_MASK_ARGS 0), j0, kv.j1, vec_band_of(a));
             }
             if (r.x < r.y)
                 group_block(w, kv, r, a, g, CLF_MASK_ARGS &non_finite);

@@ -5,7 +5,7 @@
  * heads, so that all query heads of a KV head share each read of K and V, and heads that lie
  * beside each other in [B,S,H,D] are read together. Lanes run along the head dimension in q.k
  * and p.v, along keys in between (terms, masks, exponential). Keys may come in parts:
- * attn_args.h, CLF_PART_FLOATS.
+ * attn_args.h, CLF_SPLIT_FLOATS.
  *
  * P_D P_DV  head dimensions                           (problem)
  * T_W       lanes: 8 (AVX2) or 16 (AVX-512)             (tuned)
@@ -322,10 +322,10 @@ CLF_INLINE void few_store(few_work w, clf_attn_args a, __global clf_t *o, __glob
             l += t[u];
         __local const float *from = (__local const float *)(w.o + r * FEW_DVW);
         const long at = ((long)w.b * a.hq + h) * a.sq + i;
-        if (a.parts > 1) {
+        if (a.splits > 1) {
             const long rows = (long)a.b * a.hq * a.sq;
             __global float *record =
-                lse + a.lse_off + (w.part * rows + at) * CLF_PART_FLOATS(P_DV);
+                lse + a.lse_off + (w.part * rows + at) * CLF_SPLIT_FLOATS(P_DV);
             for (int d = 0; d < P_DV; d++)
                 record[d] = from[d];
             record[P_DV] = l;
@@ -376,8 +376,8 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
 #endif
     /* This part's share of the blocks: 64 bits, as both factors may be large. */
     const long n_blocks = (max(last - first, 0) + (long)T_BKV - 1) / T_BKV;
-    const int begin = first + (int)(n_blocks * w.part / a.parts * T_BKV);
-    const int end = (int)min(first + n_blocks * (w.part + 1) / a.parts * T_BKV, (long)last);
+    const int begin = first + (int)(n_blocks * w.part / a.splits * T_BKV);
+    const int end = (int)min(first + n_blocks * (w.part + 1) / a.splits * T_BKV, (long)last);
     for (int j0 = begin; j0 < end; j0 += T_BKV) {
         const int n = min(T_BKV, end - j0);
 #if P_BLOCKS

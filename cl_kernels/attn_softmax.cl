@@ -9,66 +9,10 @@
  * Needs      local memory 4 * T_WG bytes; rows of s padded to CLF_LANES.
  * Grid       global (T_WG * rows, group, pairs), local (T_WG, 1, 1).
  * Math       docs/math.md#softmax; checked against lib/ref/ref_attn_fwd.c. */
-#include "mask.clh"
+#include "scores.clh"
 
 #ifndef T_WG
 #error "attn_softmax.cl: the host must pass T_WG"
-#endif
-
-#if CLF_LANES == 1
-#define V_LOAD(p) (*(p))
-#define V_STORE(v, p) (*(p) = (v))
-#define V_SELECT(no, yes, c) ((c) ? (yes) : (no))
-#define V_LANE 0
-#define V_CLF_LOAD(p) CLF_LOAD(p)
-#else
-#define V_LOAD(p) CLF_CAT(vload, CLF_LANES)(0, p)
-#define V_STORE(v, p) CLF_CAT(vstore, CLF_LANES)(v, 0, p)
-#define V_SELECT(no, yes, c) select(no, yes, c)
-#define V_CLF_LOAD(p) CLF_CAT(CLF_LOAD, CLF_LANES)(p)
-#if CLF_LANES == 8
-#define V_LANE ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
-#else
-#define V_LANE ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
-#endif
-#endif
-
-/* CLF_LANES elements of which only n exist: the others repeat the last one. */
-CLF_INLINE clf_vi load_ints(__global const int *p, int n)
-{
-#if CLF_LANES > 1
-    if (n < CLF_LANES) {
-        int t[CLF_LANES];
-        for (int l = 0; l < CLF_LANES; l++)
-            t[l] = p[min(l, n - 1)];
-        return V_LOAD(t);
-    }
-#endif
-    return V_LOAD(p);
-}
-
-#if P_BOOL
-CLF_INLINE clf_vi load_bools(__global const uchar *p, int n)
-{
-    int t[CLF_LANES];
-    for (int l = 0; l < CLF_LANES; l++)
-        t[l] = p[min(l, n - 1)];
-    return V_LOAD(t);
-}
-#endif
-
-#if P_BIAS
-CLF_INLINE clf_vf load_bias(clf_attn_args a, __global const void *bias, long e, int n)
-{
-    if (n < CLF_LANES) {
-        float t[CLF_LANES];
-        for (int l = 0; l < CLF_LANES; l++)
-            t[l] = clf_bias(a, bias, e + min(l, n - 1));
-        return V_LOAD(t);
-    }
-    return a.bias_f32 ? V_LOAD((__global const float *)bias + e)
-                      : V_CLF_LOAD((__global const clf_t *)bias + e);
-}
 #endif
 
 CLF_INLINE float lanes_max(clf_vf v)
@@ -116,42 +60,14 @@ clf_attn_softmax(__global float *work, __global float *lse, CLF_MASK_PARAMS cons
         ((long)get_group_id(2) * get_num_groups(1) + get_group_id(1)) * get_num_groups(0) +
         get_group_id(0);
     __global float *s = work + s_off + row * ld;
-    const int len = CLF_KV_LEN(b);
-    const clf_vi pos_i = (clf_vi)(CLF_Q_POS(b, i)), seg_i = (clf_vi)(CLF_Q_SEG(b, i));
-#if P_ALIBI
-    const float slope = alibi[a.alibi_off + h];
-#else
-    const float slope = 0.0f;
-#endif
+    const clf_score_row r = clf_get_score_row(CLF_MASK_ARGS a, b, h, i);
 
     /* Scores in units of log 4; -inf where the key is not visible. */
     clf_vf most = (clf_vf)(-INFINITY);
     for (int j = lid * CLF_LANES; j < a.sk; j += T_WG * CLF_LANES) {
-        const int n = a.sk - j;
-        const clf_vi key = (clf_vi)(j) + V_LANE;
-        clf_vf bias_j = (clf_vf)(0.0f);
-#if P_POS
-        const clf_vi kv_pos_j = load_ints(&CLF_KV_POS(b, j), n);
-#else
-        const clf_vi kv_pos_j = key;
-#endif
-#if P_SEG
-        const clf_vi kv_seg_j = load_ints(&CLF_KV_SEG(b, j), n);
-#else
-        const clf_vi kv_seg_j = (clf_vi)(0);
-#endif
-        clf_vi sees = clf_visible(a, pos_i, seg_i, kv_pos_j, kv_seg_j) & (key < (clf_vi)(len));
-#if P_BOOL
-        sees = sees & (load_bools(boolean + a.bool_off + b * a.bool_sb + h * a.bool_sh +
-                                      i * a.bool_ss + j, n) != (clf_vi)(0));
-#endif
-#if P_BIAS
-        bias_j = load_bias(a, bias, a.bias_off + b * a.bias_sb + h * a.bias_sh + i * a.bias_ss + j,
-                           n);
-        sees = sees & (bias_j != (clf_vf)(-INFINITY));
-#endif
-        clf_vf x = clf_score(a, a.scale * V_LOAD(s + j), pos_i, kv_pos_j, slope, bias_j);
-        x = V_SELECT((clf_vf)(-INFINITY), x, sees);
+        clf_vi sees;
+        const clf_vf x =
+            clf_masked_score(CLF_MASK_ARGS a, r, j, a.scale * V_LOAD(s + j), &sees);
         V_STORE(x, s + j);
         most = fmax(most, x);
     }

@@ -22,7 +22,8 @@ static void print_engines(const info_record *r)
 {
     for (int32_t e = 0; e < r->n_engines; e++) {
         const clflash_engine_info *g = &r->engine[e];
-        printf("  %-10s %s: %s%s%s\n", e == 0 ? "engines" : "", g->name,
+        const bool first = e == 0 || g->backward != r->engine[e - 1].backward;
+        printf("  %-10s %s: %s%s%s\n", !first ? "" : g->backward ? "backward" : "engines", g->name,
                g->can ? "yes" : "no: ", g->can ? "" : g->reason,
                g->can && g->probed ? " (probed)" : "");
     }
@@ -68,8 +69,8 @@ static json_t *engines_json(const info_record *r)
     for (int32_t e = 0; e < r->n_engines; e++) {
         const clflash_engine_info *g = &r->engine[e];
         json_array_append_new(list,
-                              json_pack("{s:s, s:b, s:b, s:s}", "name", g->name, "can", g->can,
-                                        "probed", g->probed, "reason", g->can ? "" : g->reason));
+                              json_pack("{s:s, s:b, s:b, s:b, s:s}", "name", g->name, "backward",
+                                        g->backward, "can", g->can, "probed", g->probed, "reason", g->can ? "" : g->reason));
     }
     return list;
 }

@@ -97,12 +97,12 @@ typedef struct clflash_attn_fwd_args {
     clflash_view o;       /* [B,Sq,Hq,Dv]; every element is written */
     clflash_buffer lse;   /* f32 [B,Hq,Sq] packed, natural log, sink included; NULL = not wanted */
     clflash_mask_arrays arrays;
-    clflash_buffer alibi;       /* f32 [Hq] */
-    clflash_buffer sink;        /* f32 [Hq] */
-    clflash_mask_view bias;     /* f32 or desc.dtype */
-    clflash_mask_view boolean;  /* uint8; non-zero = visible */
+    clflash_buffer alibi;                 /* f32 [Hq] */
+    clflash_buffer sink;                  /* f32 [Hq] */
+    clflash_mask_view bias;               /* f32 or desc.dtype */
+    clflash_mask_view boolean;            /* uint8; non-zero = visible */
     const clflash_block_mask *block_mask; /* NULL = made inside the call when needed */
-    clflash_buffer workspace;   /* of clflash_plan_workspace_bytes; NULL = the context's pool */
+    clflash_buffer workspace; /* of clflash_plan_workspace_bytes; NULL = the context's pool */
 } clflash_attn_fwd_args;
 
 /**
@@ -129,6 +129,55 @@ CLFLASH_API clflash_status clflash_attn_fwd_host(clflash_context *ctx,
                                                  const clflash_attn_desc *desc,
                                                  const clflash_attn_host_args *args);
 
+/* Device buffers of one backward call. */
+typedef struct clflash_attn_bwd_args {
+    clflash_view q, k, v;    /* as the forward had them; desc.dtype */
+    clflash_view o;          /* [B,Sq,Hq,Dv] of the forward; NULL with desc.recompute */
+    clflash_buffer lse;      /* f32 [B,Hq,Sq] of the forward; NULL with desc.recompute */
+    clflash_view dout;       /* [B,Sq,Hq,Dv], the gradient of o; desc.dtype */
+    clflash_view dq, dk, dv; /* shaped as q, k, v; desc.dtype, or f32 with desc.grad_f32.
+                                A buffer that is NULL: that gradient is not wanted */
+    clflash_buffer dsink;    /* f32 [Hq], summed over batch and queries; NULL = not wanted */
+    clflash_mask_view dbias; /* extents of bias, summed over those that are 1; NULL = not wanted */
+    clflash_attn_beta beta;  /* 0 overwrites, 1 adds */
+    clflash_mask_arrays arrays;
+    clflash_buffer alibi;                 /* f32 [Hq] */
+    clflash_buffer sink;                  /* f32 [Hq] */
+    clflash_mask_view bias;               /* f32 or desc.dtype */
+    clflash_mask_view boolean;            /* uint8; non-zero = visible */
+    const clflash_block_mask *block_mask; /* of this plan; NULL = made inside the call */
+    clflash_buffer workspace; /* of clflash_plan_workspace_bytes; NULL = the context's pool */
+} clflash_attn_bwd_args;
+
+/**
+ * Plans the gradients of clflash_attn_fwd; desc.op is CLFLASH_OP_BWD, everything else as for
+ * the forward. Repeatable bit for bit unless choice.nondeterministic is set.
+ *
+ * Errors   as clflash_attn_fwd_plan
+ * Source   Dao 2023 (arXiv:2307.08691), section 3.1.2; docs/math.md#backward.
+ */
+CLFLASH_API clflash_status clflash_attn_bwd_plan(clflash_plan **out, clflash_context *ctx,
+                                                 const clflash_attn_desc *desc,
+                                                 const clflash_plan_params *params);
+
+/**
+ * dq, dk, dv (and dsink, dbias) from dout, enqueued on `queue` (NULL = the context's own).
+ * Asynchronous as clflash_attn_fwd.
+ *
+ * Rules    a row that sees no key, and a key that no row sees, have zero gradients. NaN or
+ *          Inf under a mask does not spread. Gradients overlap neither each other nor any
+ *          input. The heads of one group are summed in f32 before dk and dv are rounded.
+ * Errors   as clflash_attn_fwd
+ */
+CLFLASH_API clflash_status clflash_attn_bwd(const clflash_plan *plan, cl_command_queue queue,
+                                            const clflash_attn_bwd_args *args, cl_uint n_wait,
+                                            const cl_event *wait_list, cl_event *event);
+
+/* The same on host memory, as clflash_attn_fwd_host. */
+CLFLASH_API clflash_status clflash_attn_bwd_host(clflash_context *ctx,
+                                                 const clflash_attn_desc *desc,
+                                                 const clflash_attn_bwd_host_args *args);
+
 /* A block mask for plans like this one. Owns: destroy it before its context.
  * Errors  INVALID_ARGUMENT  the plan's problem has no arrays or its engine no blocks */
 CLFLASH_API clflash_status clflash_block_mask_create(clflash_block_mask **out,
@@ -148,12 +197,13 @@ CLFLASH_API void clflash_block_mask_destroy(clflash_block_mask **mask);
 typedef struct clflash_plan_data {
     char engine[CLFLASH_ENGINE_NAME_BYTES];
     char tunables[256]; /* "T_BQ=96 T_BKV=128 ..." */
-    char origin[64];    /* where the tunables came from: "caller", "tuning file", "shipped: ...", "safe" */
+    char origin[64];    /* where the tunables came from: "caller", "tuning file", "shipped: ...",
+                           "safe" */
     int32_t block_q, block_kv;
     double flops;            /* 4 B Hq (D + Dv)/2 x visible pairs; unknown masks count as visible */
     double bytes;            /* each input read once, each output written once */
     int64_t workspace_bytes; /* scratch, free after the call */
-    int64_t saved_bytes;     /* what a backward needs beside q, k, v, o: the LSE */
+    int64_t saved_bytes;     /* what a backward needs beside q, k, v, o: the LSE; 0 with recompute */
     int64_t blocks_total;    /* over B x Hq: query blocks x key blocks */
     int64_t blocks_visited;  /* of these, computed at all */
     int64_t blocks_masked;   /* of these, with element masks */

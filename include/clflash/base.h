@@ -45,7 +45,7 @@ extern "C" {
     X(BUFFER_OVERLAP, -3013, "an output overlaps an input or another output")          \
     X(FOREIGN_CONTEXT, -3014, "a buffer or queue belongs to another OpenCL context")   \
     X(WORKSPACE_TOO_SMALL, -3015, "the workspace is smaller than the plan asks for")   \
-    X(FOREIGN_PLAN, -3016, "the block mask was made for another kind of plan")         \
+    X(FOREIGN_PLAN, -3016, "the plan or block mask is of another kind")         \
     X(UNSUPPORTED, -3020, "no engine of this device can run the problem")              \
     X(NO_DEVICE, -3021, "no such OpenCL device")                                       \
     X(MISSING_FEATURE, -3022, "the driver lacks a feature that was asked for")         \

@@ -96,13 +96,14 @@ CLFLASH_API const char *clflash_context_last_error(const clflash_context *ctx, c
 /* One engine on this device. */
 typedef struct clflash_engine_info {
     char name[CLFLASH_ENGINE_NAME_BYTES];
+    bool backward;    /* false: the forward's, true: the backward's engine of that name */
     bool can;         /* by the device's limits; after a probe also by its result */
     bool probed;      /* a probe ran on this context */
     char reason[256]; /* why not */
 } clflash_engine_info;
 
 /**
- * Engine number `index` in the order of preference; probe = build it, run a small
+ * Engine number `index` in the order of preference, the forward's before the backward's; probe = build it, run a small
  * ragged case and compare with the reference (cached in the context).
  * Errors   INVALID_ARGUMENT  index past the last engine: stop there
  */

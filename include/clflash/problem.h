@@ -49,7 +49,11 @@ typedef struct clflash_mask {
     bool boolean;          /* a boolean mask comes as an array: non-zero = visible */
 } clflash_mask;
 
-typedef enum clflash_algo { CLFLASH_ALGO_AUTO = 0, CLFLASH_ALGO_FLASH, CLFLASH_ALGO_STANDARD } clflash_algo;
+typedef enum clflash_algo {
+    CLFLASH_ALGO_AUTO = 0,
+    CLFLASH_ALGO_FLASH,
+    CLFLASH_ALGO_STANDARD
+} clflash_algo;
 
 #define CLFLASH_ENGINE_NAME_BYTES 16
 
@@ -76,12 +80,14 @@ typedef struct clflash_attn_desc {
     float scale;         /* 0 = 1/sqrt(D) */
     float softcap;       /* s = c tanh(s / c) with c > 0; 0 = none */
     clflash_mask mask;
-    bool alibi; /* slopes f32 [Hq] come as an array: s -= slope |p(i) - p(j)| */
-    bool sink;  /* logits f32 [Hq] come as an array: joins the denominator only */
-    bool bias;  /* an additive mask comes as an array */
-    int32_t docs; /* for programs that make their own data: N equal documents as segments;
-                     the segment arrays come as with mask.segments */
+    bool alibi;            /* slopes f32 [Hq] come as an array: s -= slope |p(i) - p(j)| */
+    bool sink;             /* logits f32 [Hq] come as an array: joins the denominator only */
+    bool bias;             /* an additive mask comes as an array */
+    int32_t docs;          /* for programs that make their own data: N equal documents as segments;
+                              the segment arrays come as with mask.segments */
     clflash_layout layout; /* 0 = [B,S,H,D] */
+    bool grad_f32;         /* backward: dq, dk, dv are f32 whatever dtype is (accumulators) */
+    bool recompute;        /* backward: o and lse were not saved; the call makes them again */
     clflash_attn_choice choice;
 } clflash_attn_desc;
 
@@ -142,6 +148,34 @@ typedef struct clflash_attn_host_args {
     clflash_host_mask bias;                    /* f32 or the problem's dtype */
     clflash_host_mask boolean;                 /* uint8 */
 } clflash_attn_host_args;
+
+/* What a gradient does to the array that it is written to: array = beta array + gradient.
+ * 0 overwrites (what was there is not read, NaN included), 1 adds: gradient accumulation. */
+typedef struct clflash_attn_beta {
+    float dq, dk, dv, dsink, dbias;
+} clflash_attn_beta;
+
+/* The gradient of an additive mask: extents and strides as its clflash_host_mask. Rows may
+ * not overlap; over the dimensions whose extent is 1 it is summed. */
+typedef struct clflash_host_mask_gradient {
+    void *data;
+    clflash_dtype dtype; /* f32 or the problem's dtype */
+    int32_t extent[3];
+    int64_t stride_bytes[3];
+} clflash_host_mask_gradient;
+
+/* Host memory of one backward call. dq, dk, dv are shaped as q, k, v, in the descriptor's
+ * dtype or f32 with desc.grad_f32; a gradient that is NULL is not wanted. */
+typedef struct clflash_attn_bwd_host_args {
+    clflash_attn_host_args fwd; /* as the forward had them; o and lse are read (NULL with
+                                   desc.recompute, and not used by the reference) */
+    const void *dout;           /* [B,Sq,Hq,Dv], the gradient of o; desc.dtype */
+    void *dq, *dk, *dv;
+    int64_t dout_stride_bytes[3], dq_stride_bytes[3], dk_stride_bytes[3], dv_stride_bytes[3];
+    float *dsink; /* [Hq] */
+    clflash_host_mask_gradient dbias;
+    clflash_attn_beta beta;
+} clflash_attn_bwd_host_args;
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,28 @@ CLFLASH_API clflash_status clflash_ref_attn_fwd_f64(const clflash_attn_desc *des
                                                     const clflash_attn_host_args *args, double *o,
                                                     double *lse);
 
+/**
+ * The exact gradients of clflash_ref_attn_fwd, from q, k, v and dout alone (o and lse are not
+ * read), rounded once to their dtypes after beta was applied.
+ *
+ * Cost     O(B Hq Sq Sk D) on one thread.
+ * Errors   as clflash_attn_desc_check; NULL_BUFFER, EXTRA_BUFFER.
+ */
+CLFLASH_API clflash_status clflash_ref_attn_bwd(const clflash_attn_desc *desc,
+                                                const clflash_attn_bwd_host_args *args);
+
+/* The gradients in double, packed whatever desc.layout is; what is NULL is not wanted. */
+typedef struct clflash_ref_gradients {
+    double *dq, *dk, *dv; /* [B,Sq,Hq,D], [B,Sk,Hk,D], [B,Sk,Hk,Dv] */
+    double *dsink;        /* [Hq] */
+    double *dbias;        /* of the extents of args->fwd.bias, [B|1,Hq|1,Sq|1,Sk] */
+} clflash_ref_gradients;
+
+/* The same in double, without beta: args' own gradients are not used. */
+CLFLASH_API clflash_status clflash_ref_attn_bwd_f64(const clflash_attn_desc *desc,
+                                                    const clflash_attn_bwd_host_args *args,
+                                                    const clflash_ref_gradients *out);
+
 /* Conversions with round to nearest even; f16 and bf16 as their bits. */
 CLFLASH_API float clflash_f32_from_f16(uint16_t bits);
 CLFLASH_API uint16_t clflash_f16_from_f32(float value);

@@ -20,7 +20,7 @@ typedef struct span {
 typedef struct checker {
     const clflash_context *ctx;
     clfi_err *err;
-    span inputs[16];
+    span inputs[24]; /* the outputs that were checked already, too */
     int32_t n_inputs;
 } checker;
 
@@ -120,14 +120,21 @@ clflash_status clfi_check_output_rows(const char *name, const int64_t n[3], cons
     return CLFLASH_OK;
 }
 
-/* A tensor [B, S, H, width]; out[0..3] = offset and strides in elements. */
-static clflash_status check_view(checker *c, const char *name, const clflash_view *v,
-                                 const clfi_attn *p, int32_t len, int32_t heads, int32_t width,
-                                 clf_i64 out[4], span *output)
+/* A tensor [B, S, H, width]. */
+typedef struct shape {
+    const char *name;
+    int32_t len, heads, width;
+    int64_t element; /* bytes */
+} shape;
+
+/* out[0..3] = offset and strides in elements. */
+static clflash_status check_view(checker *c, const shape *t, const clflash_view *v,
+                                 const clfi_attn *p, clf_i64 out[4], span *output)
 {
-    const int64_t element = (int64_t)clflash_dtype_bytes(p->dtype), row = width * element;
-    const int64_t n[3] = {p->b, len, heads};
-    const bool empty = p->b == 0 || len == 0;
+    const char *name = t->name;
+    const int64_t element = t->element, row = t->width * element;
+    const int64_t n[3] = {p->b, t->len, t->heads};
+    const bool empty = p->b == 0 || t->len == 0;
     span s = {0};
     CLF_TRY(check_presence(c, name, v->buffer, true, !empty));
     if (empty)
@@ -137,9 +144,9 @@ static clflash_status check_view(checker *c, const char *name, const clflash_vie
         memcpy(stride, v->stride_bytes, sizeof stride);
     } else {
         const bool bhsd = p->layout == CLFLASH_LAYOUT_BHSD;
-        stride[0] = row * len * heads;
-        stride[1] = bhsd ? row : row * heads;
-        stride[2] = bhsd ? row * len : row;
+        stride[0] = row * t->len * t->heads;
+        stride[1] = bhsd ? row : row * t->heads;
+        stride[2] = bhsd ? row * t->len : row;
     }
     CLF_TRY(view_bytes(c, name, n, stride, row, element, &bytes));
     if (output)
@@ -159,17 +166,15 @@ static clflash_status check_view(checker *c, const char *name, const clflash_vie
     return CLFLASH_OK;
 }
 
-/* A mask [B|1, Hq|1, Sq|1, Sk]; out as above, stride 0 = broadcast. */
-static clflash_status check_mask(checker *c, const char *name, const clflash_mask_view *v,
-                                 const clfi_attn *p, bool used, int64_t element, clf_i64 out[4])
+/* A mask [B|1, Hq|1, Sq|1, Sk]; out as above, stride 0 = broadcast. n gets its extents;
+ * output, for a gradient, where it lies. */
+static clflash_status check_mask_view(checker *c, const char *name, const clflash_mask_view *v,
+                                      const clfi_attn *p, int64_t element, clf_i64 out[4],
+                                      int64_t n[3], span *output)
 {
     static const char *const axes[] = {"batch", "head", "query"};
     const int64_t full[3] = {p->b, p->hq, p->sq};
-    const bool empty = p->b == 0 || p->sq == 0 || p->sk == 0;
-    CLF_TRY(check_presence(c, name, v->buffer, used, used && !empty));
-    if (!used || empty)
-        return CLFLASH_OK;
-    int64_t n[3], stride[3], bytes, packed = p->sk * element;
+    int64_t stride[3], bytes, packed = p->sk * element;
     const bool strided = v->stride_bytes[0] || v->stride_bytes[1] || v->stride_bytes[2];
     for (int axis = 2; axis >= 0; axis--) {
         const int64_t extent = v->extent[axis];
@@ -181,14 +186,30 @@ static clflash_status check_mask(checker *c, const char *name, const clflash_mas
         CLF_REQUIRE(c->err, clfi_mul_add(packed, n[axis], 0, &packed), CLFLASH_BUFFER_TOO_SMALL,
                     "%s: it passes 2^63 bytes", name);
     }
+    if (n[0] == 0 || n[1] == 0 || n[2] == 0)
+        return CLFLASH_OK;
     CLF_TRY(view_bytes(c, name, n, stride, p->sk * element, element, &bytes));
+    if (output)
+        CLF_TRY(clfi_check_output_rows(name, n, stride, p->sk * element, c->err));
     span s;
     CLF_TRY(check_buffer(c, name, v->buffer, v->offset_bytes, bytes, element, &s));
-    add_input(c, &s);
+    if (output)
+        *output = s;
+    else
+        add_input(c, &s);
     out[0] = v->offset_bytes / element;
     for (int axis = 0; axis < 3; axis++)
         out[1 + axis] = n[axis] > 1 ? stride[axis] / element : 0;
     return CLFLASH_OK;
+}
+
+static clflash_status check_mask(checker *c, const char *name, const clflash_mask_view *v,
+                                 const clfi_attn *p, bool used, int64_t element, clf_i64 out[4])
+{
+    const bool empty = p->b == 0 || p->sq == 0 || p->sk == 0;
+    int64_t n[3];
+    CLF_TRY(check_presence(c, name, v->buffer, used, used && !empty));
+    return !used || empty ? CLFLASH_OK : check_mask_view(c, name, v, p, element, out, n, NULL);
 }
 
 /* Two views that share a token's period, as slices of one packed tensor do, may lie in
@@ -293,9 +314,8 @@ static clflash_status check_terms(checker *c, clfi_attn_call *call, const clfi_a
 }
 
 static clflash_status check_workspace(checker *c, clfi_attn_call *call, const clflash_plan *plan,
-                                      const clflash_attn_fwd_args *args, span *s)
+                                      const clflash_buffer *w, span *s)
 {
-    const clflash_buffer *w = &args->workspace;
     if (!w->buffer || plan->workspace_bytes == 0)
         return CLFLASH_OK;
     const clflash_status status =
@@ -320,45 +340,184 @@ static clflash_status check_block_mask(checker *c, clfi_attn_call *call, const c
     return CLFLASH_OK;
 }
 
-clflash_status clfi_attn_call_make(clfi_attn_call *call, const clflash_plan *plan,
-                                   const clflash_attn_fwd_args *args, clfi_err *err)
+/* q, k, v, the mask arrays and the terms: what forward and backward read alike. */
+static clflash_status check_inputs(checker *c, clfi_attn_call *call, const clflash_plan *plan,
+                                   const clflash_attn_fwd_args *args)
 {
     const clfi_attn *p = &plan->p;
-    checker c = {.ctx = plan->ctx, .err = err};
+    const int64_t e = (int64_t)clflash_dtype_bytes(p->dtype);
     clf_attn_args *a = &call->a;
-    span o = {0}, lse = {0}, workspace = {0};
+    clf_i64 out[4] = {0};
     fill_sizes(call, p);
     a->nqb = plan->nqb;
     a->nkb = plan->nkb;
-    a->parts = plan->parts.n;
-    clf_i64 out[4] = {0};
-    CLF_TRY(check_view(&c, "q", &args->q, p, p->sq, p->hq, p->d, out, NULL));
+    a->splits = plan->split.n;
+    CLF_TRY(check_view(c, &(shape){"q", p->sq, p->hq, p->d, e}, &args->q, p, out, NULL));
     SET(a, q_off, q_sb, q_ss, q_sh, out);
-    CLF_TRY(check_view(&c, "k", &args->k, p, p->sk, p->hk, p->d, out, NULL));
+    CLF_TRY(check_view(c, &(shape){"k", p->sk, p->hk, p->d, e}, &args->k, p, out, NULL));
     SET(a, k_off, k_sb, k_ss, k_sh, out);
-    CLF_TRY(check_view(&c, "v", &args->v, p, p->sk, p->hk, p->dv, out, NULL));
+    CLF_TRY(check_view(c, &(shape){"v", p->sk, p->hk, p->dv, e}, &args->v, p, out, NULL));
     SET(a, v_off, v_sb, v_ss, v_sh, out);
-    CLF_TRY(check_arrays(&c, call, p, &args->arrays));
-    CLF_TRY(check_terms(&c, call, p, args));
-    CLF_TRY(check_view(&c, "o", &args->o, p, p->sq, p->hq, p->dv, out, &o));
-    SET(a, o_off, o_sb, o_ss, o_sh, out);
-    CLF_TRY(check_array(&c, "lse", &args->lse, true, false, (int64_t)p->b * p->hq * p->sq, 4,
-                        &a->lse_off, &lse));
-    CLF_TRY(check_workspace(&c, call, plan, args, &workspace));
-    CLF_TRY(check_overlap(&c, &o));
-    CLF_TRY(check_overlap(&c, &lse));
-    CLF_TRY(check_overlap(&c, &workspace));
-    add_input(&c, &o);
-    CLF_TRY(check_overlap(&c, &lse));
-    CLF_TRY(check_overlap(&c, &workspace));
-    CLF_TRY(check_block_mask(&c, call, plan, args->block_mask));
-    a->want_lse = args->lse.buffer != NULL;
+    CLF_TRY(check_arrays(c, call, p, &args->arrays));
+    CLF_TRY(check_terms(c, call, p, args));
     call->q = args->q.buffer;
     call->k = args->k.buffer;
     call->v = args->v.buffer;
     call->o = args->o.buffer;
     call->lse = args->lse.buffer;
     return CLFLASH_OK;
+}
+
+/* An output against all inputs and the outputs before it. */
+static clflash_status add_output(checker *c, const span *output)
+{
+    CLF_TRY(check_overlap(c, output));
+    if (output->root)
+        add_input(c, output);
+    return CLFLASH_OK;
+}
+
+clflash_status clfi_attn_call_make(clfi_attn_call *call, const clflash_plan *plan,
+                                   const clflash_attn_fwd_args *args, clfi_err *err)
+{
+    const clfi_attn *p = &plan->p;
+    const int64_t e = (int64_t)clflash_dtype_bytes(p->dtype);
+    checker c = {.ctx = plan->ctx, .err = err};
+    clf_attn_args *a = &call->a;
+    span o = {0}, lse = {0}, workspace = {0};
+    clf_i64 out[4] = {0};
+    CLF_TRY(check_inputs(&c, call, plan, args));
+    CLF_TRY(check_view(&c, &(shape){"o", p->sq, p->hq, p->dv, e}, &args->o, p, out, &o));
+    SET(a, o_off, o_sb, o_ss, o_sh, out);
+    CLF_TRY(check_array(&c, "lse", &args->lse, true, false, (int64_t)p->b * p->hq * p->sq, 4,
+                        &a->lse_off, &lse));
+    CLF_TRY(check_workspace(&c, call, plan, &args->workspace, &workspace));
+    CLF_TRY(add_output(&c, &o));
+    CLF_TRY(add_output(&c, &lse));
+    CLF_TRY(add_output(&c, &workspace));
+    CLF_TRY(check_block_mask(&c, call, plan, args->block_mask));
+    a->want_lse = args->lse.buffer != NULL;
+    return CLFLASH_OK;
+}
+
+/* dq, dk, dv: NULL where not wanted. */
+static clflash_status check_gradient(checker *c, const shape *t, const clflash_view *v,
+                                     const clfi_attn *p, clf_i64 out[4], clf_i32 *want, cl_mem *mem)
+{
+    span s = {0};
+    *want = v->buffer != NULL;
+    *mem = v->buffer;
+    if (!v->buffer)
+        return CLFLASH_OK;
+    CLF_TRY(check_view(c, t, v, p, out, &s));
+    return add_output(c, &s);
+}
+
+/* Extents are the bias's: a gradient of another shape would be of another function. */
+static clflash_status check_dbias(checker *c, clfi_attn_bwd_call *call, const clfi_attn *p,
+                                  const clflash_attn_bwd_args *args)
+{
+    static const char *const axes[] = {"batch", "head", "query"};
+    const clflash_mask_view *v = &args->dbias;
+    const int64_t full[3] = {p->b, p->hq, p->sq};
+    clf_attn_bwd_args *x = &call->x;
+    clf_i64 out[4] = {0};
+    int64_t n[3] = {0};
+    span s = {0};
+    CLF_TRY(check_presence(c, "dbias", v->buffer, p->bias, false));
+    if (!v->buffer)
+        return CLFLASH_OK;
+    CLF_REQUIRE(c->err, v->dtype == CLFLASH_F32 || v->dtype == p->dtype, CLFLASH_INVALID_DTYPE,
+                "dbias: its dtype is neither f32 nor the problem's");
+    CLF_TRY(check_mask_view(c, "dbias", v, p, (int64_t)clflash_dtype_bytes(v->dtype), out, n, &s));
+    for (int axis = 0; axis < 3; axis++) {
+        const int64_t extent = args->bias.extent[axis] ? args->bias.extent[axis] : full[axis];
+        CLF_REQUIRE(c->err, n[axis] == extent, CLFLASH_INVALID_SIZE,
+                    "dbias: its %s extent is %lld, the bias's %lld", axes[axis], (long long)n[axis],
+                    (long long)extent);
+    }
+    SET(x, dbias_off, dbias_sb, dbias_sh, dbias_ss, out);
+    x->dbias_f32 = v->dtype == CLFLASH_F32;
+    x->dbias_b = (clf_i32)n[0];
+    x->dbias_h = (clf_i32)n[1];
+    x->dbias_q = (clf_i32)n[2];
+    call->dbias = v->buffer;
+    return add_output(c, &s);
+}
+
+static clflash_status check_gradients(checker *c, clfi_attn_bwd_call *call, const clfi_attn *p,
+                                      const clflash_attn_bwd_args *args)
+{
+    const int64_t e = p->grad_f32 ? 4 : (int64_t)clflash_dtype_bytes(p->dtype);
+    clf_attn_bwd_args *x = &call->x;
+    clf_i64 out[4] = {0};
+    span s = {0};
+    CLF_TRY(check_gradient(c, &(shape){"dq", p->sq, p->hq, p->d, e}, &args->dq, p, out, &x->want_dq,
+                           &call->dq));
+    SET(x, dq_off, dq_sb, dq_ss, dq_sh, out);
+    CLF_TRY(check_gradient(c, &(shape){"dk", p->sk, p->hk, p->d, e}, &args->dk, p, out, &x->want_dk,
+                           &call->dk));
+    SET(x, dk_off, dk_sb, dk_ss, dk_sh, out);
+    CLF_TRY(check_gradient(c, &(shape){"dv", p->sk, p->hk, p->dv, e}, &args->dv, p, out,
+                           &x->want_dv, &call->dv));
+    SET(x, dv_off, dv_sb, dv_ss, dv_sh, out);
+    CLF_TRY(check_array(c, "dsink", &args->dsink, p->sink, false, p->hq, 4, &x->dsink_off, &s));
+    call->dsink = args->dsink.buffer;
+    CLF_TRY(add_output(c, &s));
+    x->beta_dq = args->beta.dq;
+    x->beta_dk = args->beta.dk;
+    x->beta_dv = args->beta.dv;
+    x->beta_dsink = args->beta.dsink;
+    x->beta_dbias = args->beta.dbias;
+    return check_dbias(c, call, p, args);
+}
+
+/* o and lse of the forward; with recompute they are the workspace's. */
+static clflash_status check_saved(checker *c, clfi_attn_call *call, const clfi_attn *p,
+                                  const clflash_attn_bwd_args *args)
+{
+    const int64_t e = (int64_t)clflash_dtype_bytes(p->dtype);
+    const int64_t rows = (int64_t)p->b * p->hq * p->sq;
+    clf_attn_args *a = &call->a;
+    clf_i64 out[4] = {0};
+    CLF_REQUIRE(c->err, !p->recompute || !(args->o.buffer || args->lse.buffer),
+                CLFLASH_EXTRA_BUFFER,
+                "o or lse is given but the problem says recompute: they are made again");
+    if (p->recompute)
+        return CLFLASH_OK;
+    CLF_TRY(check_view(c, &(shape){"o", p->sq, p->hq, p->dv, e}, &args->o, p, out, NULL));
+    SET(a, o_off, o_sb, o_ss, o_sh, out);
+    return check_array(c, "lse", &args->lse, true, rows > 0, rows, 4, &a->lse_off, NULL);
+}
+
+clflash_status clfi_attn_bwd_call_make(clfi_attn_bwd_call *call, const clflash_plan *plan,
+                                       const clflash_attn_bwd_args *args, clfi_err *err)
+{
+    const clfi_attn *p = &plan->p;
+    const int64_t e = (int64_t)clflash_dtype_bytes(p->dtype);
+    checker c = {.ctx = plan->ctx, .err = err};
+    clf_attn_bwd_args *x = &call->x;
+    span workspace = {0};
+    clf_i64 out[4] = {0};
+    const clflash_attn_fwd_args fwd = {.q = args->q,
+                                       .k = args->k,
+                                       .v = args->v,
+                                       .o = args->o,
+                                       .lse = args->lse,
+                                       .arrays = args->arrays,
+                                       .alibi = args->alibi,
+                                       .sink = args->sink,
+                                       .bias = args->bias,
+                                       .boolean = args->boolean};
+    CLF_TRY(check_inputs(&c, &call->f, plan, &fwd));
+    CLF_TRY(check_saved(&c, &call->f, p, args));
+    CLF_TRY(check_view(&c, &(shape){"dout", p->sq, p->hq, p->dv, e}, &args->dout, p, out, NULL));
+    SET(x, do_off, do_sb, do_ss, do_sh, out);
+    call->dout = args->dout.buffer;
+    CLF_TRY(check_gradients(&c, call, p, args));
+    CLF_TRY(check_workspace(&c, &call->f, plan, &args->workspace, &workspace));
+    CLF_TRY(add_output(&c, &workspace));
+    return check_block_mask(&c, &call->f, plan, args->block_mask);
 }
 
 int32_t clfi_attn_call_mask_args(const clfi_attn_call *call, const clfi_attn *p, clfi_arg *args)

@@ -1,4 +1,5 @@
 /* attn_fwd.c -- executing a forward plan. (L4) The flash path allocates nothing. */
+#include "lib/ops/enqueue.h"
 #include "lib/ops/plan.h"
 
 /* The kernel's whole argument list. call must outlive args. */
@@ -28,12 +29,12 @@ static clflash_status enqueue_kernels(const clflash_plan *plan, const clfi_attn_
                                       cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                       clfi_err *err)
 {
-    if (plan->parts.n == 1)
+    if (plan->split.n == 1)
         return enqueue_kernel(plan, call, n_wait, wait_list, event, err);
-    const clfi_attn_call part = clfi_parts_call(plan, call);
+    const clfi_attn_call part = clfi_split_call(plan, call);
     cl_event done = NULL;
     CLF_TRY(enqueue_kernel(plan, &part, n_wait, wait_list, call->out_of_order ? &done : NULL, err));
-    const clflash_status status = clfi_parts_merge(plan, call, done ? 1 : 0, &done, event, err);
+    const clflash_status status = clfi_split_merge(plan, call, done ? 1 : 0, &done, event, err);
     clfi_event_release(done);
     return status;
 }
@@ -83,59 +84,18 @@ static clflash_status enqueue(const clflash_plan *plan, clfi_attn_call *call, cl
     return clfi_standard_enqueue(plan, call, n_wait, wait_list, event, err);
 }
 
-/* The caller's wait list and one more event, without the heap. */
-#define MAX_WAITS 16
-typedef struct waits {
-    cl_uint n;
-    const cl_event *list;
-    cl_event own[MAX_WAITS + 1];
-    cl_event marker; /* released by waits_end */
-} waits;
+typedef struct user {
+    const clflash_plan *plan;
+    clfi_attn_call *call;
+} user;
 
-static clflash_status waits_join(waits *w, cl_command_queue queue, cl_uint n_wait,
-                                 const cl_event *wait_list, cl_event more, clfi_err *err)
+static clflash_status enqueue_with(void *u, cl_mem scratch, cl_uint n_wait,
+                                   const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
-    w->marker = NULL;
-    w->n = n_wait;
-    w->list = wait_list;
-    if (!more)
-        return CLFLASH_OK;
-    w->n = 0;
-    w->list = w->own;
-    if (n_wait > MAX_WAITS) { /* a marker stands for them all */
-        CLF_TRY(clfi_queue_marker(queue, n_wait, wait_list, &w->marker, err));
-        w->own[w->n++] = w->marker;
-    } else {
-        for (; w->n < n_wait; w->n++)
-            w->own[w->n] = wait_list[w->n];
-    }
-    w->own[w->n++] = more;
-    return CLFLASH_OK;
-}
-
-/* With scratch from the context's pool: ours after its last user, given back with the
- * call's own event. */
-static clflash_status enqueue_pooled(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
-                                     const cl_event *wait_list, cl_event *event, clfi_err *err)
-{
-    clfi_scratch scratch;
-    waits w;
-    cl_event done = NULL;
-    CLF_TRY(clfi_scratch_take(plan->ctx, plan->workspace_bytes, &scratch, err));
-    call->workspace = scratch.mem;
+    clfi_attn_call *call = ((user *)u)->call;
+    call->workspace = scratch;
     call->workspace_offset = 0;
-    clflash_status status = waits_join(&w, call->queue, n_wait, wait_list, scratch.after, err);
-    if (status == CLFLASH_OK)
-        status = enqueue(plan, call, w.n, w.list, &done, err);
-    clfi_event_release(w.marker);
-    if (status != CLFLASH_OK) /* part of it may be enqueued and still use the scratch */
-        clfi_queue_finish(call->queue, NULL);
-    clfi_scratch_give(plan->ctx, &scratch, done);
-    if (status == CLFLASH_OK && event)
-        *event = done;
-    else
-        clfi_event_release(done);
-    return status;
+    return enqueue(((user *)u)->plan, call, n_wait, wait_list, event, err);
 }
 
 static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
@@ -145,6 +105,7 @@ static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
     const clfi_attn *p = &plan->p;
     clfi_attn_call call = {0};
     CLF_REQUIRE(err, args, CLFLASH_INVALID_ARGUMENT, "args is NULL");
+    CLF_REQUIRE(err, p->op == CLFLASH_OP_FWD, CLFLASH_FOREIGN_PLAN, "the plan is not of a forward");
     CLF_REQUIRE(err, n_wait == 0 || wait_list, CLFLASH_INVALID_ARGUMENT,
                 "n_wait is %u but wait_list is NULL", n_wait);
     CLF_TRY(clfi_queue_resolve(plan->ctx, queue, &call.queue, &call.out_of_order, err));
@@ -152,9 +113,10 @@ static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
     if (p->b == 0 || p->sq == 0)
         return event || n_wait ? clfi_queue_marker(call.queue, n_wait, wait_list, event, err)
                                : CLFLASH_OK;
-    const bool unused = plan->kernel && plan->parts.n == 1 && call.blocks;
+    const bool unused = plan->kernel && plan->split.n == 1 && call.blocks;
     const bool pooled = plan->workspace_bytes > 0 && !call.workspace && !unused;
-    return pooled ? enqueue_pooled(plan, &call, n_wait, wait_list, event, err)
+    return pooled ? clfi_enqueue_pooled(plan->ctx, call.queue, plan->workspace_bytes, enqueue_with,
+                                        &(user){plan, &call}, n_wait, wait_list, event, err)
                   : enqueue(plan, &call, n_wait, wait_list, event, err);
 }
 

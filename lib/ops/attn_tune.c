@@ -7,17 +7,15 @@
 #include "lib/ops/tune_case.h"
 #include "lib/tune/search.h"
 #include "lib/tune/store.h"
-#include <clflash/ref.h>
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SEED 20240229u
-#define LSE_TOLERANCE 2e-4 /* absolute, as in tests/kernels */
-#define MAX_RUNS 20        /* of one timing, of which the shortest counts; */
-#define MIN_RUNS 3         /* at least these, as one may be disturbed; */
-#define TIMING_S 0.1       /* no more once they took this long */
+#define MAX_RUNS 20  /* of one timing, of which the shortest counts; */
+#define MIN_RUNS 3   /* at least these, as one may be disturbed; */
+#define TIMING_S 0.1 /* no more once they took this long */
 
 /* ---- one candidate ---- */
 
@@ -33,13 +31,14 @@ typedef struct tuner {
     clflash_status file; /* of the last write */
 
     clfi_device_case timed;
-    void *safe_o, *o; /* o of the safe row at the timed shape (NULL: not made yet); scratch */
+    void *safe[CLFI_MAX_OUTPUTS]; /* of the safe row at the timed shape */
+    bool safe_made;
+    void *got; /* scratch, as large as the largest output of the timed shape */
 
     clfi_device_case small; /* for blocks of small_q x small_kv */
     int32_t small_q, small_kv;
-    double *want_o, *want_lse; /* the reference's */
-    void *small_o;
-    float *small_lse;
+    double *want[CLFI_MAX_OUTPUTS]; /* the reference's; NULL: not made yet */
+    void *small_got;
 
     clfi_candidate current;
     clflash_plan *plan; /* of the timed shape */
@@ -66,9 +65,7 @@ static clflash_status reason_of(const tuner *t, clflash_status status, clfi_err 
 static clflash_status run_plan(const tuner *t, const clflash_plan *plan, const clfi_device_case *c,
                                const clflash_block_mask *mask, cl_event *event, clfi_err *err)
 {
-    clflash_attn_fwd_args args = c->args;
-    args.block_mask = mask;
-    CLF_TRY(reason_of(t, clflash_attn_fwd(plan, t->queue, &args, 0, NULL, event), err));
+    CLF_TRY(reason_of(t, clfi_device_case_run(c, plan, t->queue, mask, event), err));
     return clfi_queue_finish(t->queue, err);
 }
 
@@ -112,33 +109,38 @@ static clflash_status make(void *user, const clfi_candidate *c, clfi_err *err)
 
 /* ---- checks ---- */
 
+static int64_t largest_output(const clfi_device_case *c)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < c->n_outputs; i++)
+        most = c->output_bytes[i] > most ? c->output_bytes[i] : most;
+    return most;
+}
+
 static void small_free(tuner *t)
 {
     const clflash_allocator *a = clfi_context_allocator(t->ctx);
     clfi_device_case_free(&t->small);
-    clfi_free(a, t->want_o);
-    clfi_free(a, t->want_lse);
-    clfi_free(a, t->small_o);
-    clfi_free(a, t->small_lse);
-    t->want_o = t->want_lse = NULL;
-    t->small_o = NULL;
-    t->small_lse = NULL;
+    for (int i = 0; i < CLFI_MAX_OUTPUTS; i++) {
+        clfi_free(a, t->want[i]);
+        t->want[i] = NULL;
+    }
+    clfi_free(a, t->small_got);
+    t->small_got = NULL;
 }
 
 static clflash_status small_fill(tuner *t, const clfi_case *host, clfi_err *err)
 {
     const clflash_allocator *a = clfi_context_allocator(t->ctx);
-    const size_t n_o = (size_t)clfi_case_o_elements(&host->p);
-    const size_t n_lse = (size_t)clfi_case_lse_elements(&host->p);
     CLF_TRY(clfi_device_case_make(&t->small, t->ctx, t->queue, host, err));
-    t->want_o = clfi_alloc(a, n_o, sizeof(double));
-    t->want_lse = clfi_alloc(a, n_lse, sizeof(double));
-    t->small_o = clfi_alloc(a, n_o, clflash_dtype_bytes(host->p.dtype));
-    t->small_lse = clfi_alloc(a, n_lse, sizeof(float));
-    CLF_REQUIRE(err, t->want_o && t->want_lse && t->small_o && t->small_lse, CLFLASH_OUT_OF_MEMORY,
-                "no host memory for a check");
-    const clflash_status status =
-        clflash_ref_attn_fwd_f64(&host->p.desc, &host->args, t->want_o, t->want_lse);
+    const clfi_device_case *c = &t->small;
+    bool memory = (t->small_got = clfi_alloc(a, (size_t)largest_output(c), 1)) != NULL;
+    for (int32_t i = 0; i < c->n_outputs; i++) {
+        const int64_t n = clfi_output_elements(&c->p, &c->output[i]);
+        memory = (t->want[i] = clfi_alloc(a, (size_t)n, sizeof(double))) && memory;
+    }
+    CLF_REQUIRE(err, memory, CLFLASH_OUT_OF_MEMORY, "no host memory for a check");
+    const clflash_status status = clfi_case_reference(host, t->want);
     if (status != CLFLASH_OK)
         return clfi_fail(err, status, "the reference refuses the small case");
     return CLFLASH_OK;
@@ -151,7 +153,7 @@ static clflash_status small_make(tuner *t, clfi_err *err)
     const int32_t bkv = t->current.engine->block_kv(&t->current.row);
     clfi_attn p;
     clfi_case host;
-    if (t->small_o && bq == t->small_q && bkv == t->small_kv)
+    if (t->small_got && bq == t->small_q && bkv == t->small_kv)
         return CLFLASH_OK;
     small_free(t);
     CLF_TRY(clfi_case_shrink(t->p, bq, bkv, &p, err));
@@ -165,10 +167,11 @@ static clflash_status small_make(tuner *t, clfi_err *err)
     return status;
 }
 
-static clflash_status judge(double error, double tolerance, const char *of, clfi_err *err)
+static clflash_status judge(double error, double tolerance, const char *name, const char *of,
+                            clfi_err *err)
 {
-    CLF_REQUIRE(err, error <= tolerance, CLFLASH_WRONG_RESULT, "%s differs by %.3g, more than %.3g",
-                of, error, tolerance);
+    CLF_REQUIRE(err, error <= tolerance, CLFLASH_WRONG_RESULT,
+                "%s of %s differs by %.3g, more than %.3g", name, of, error, tolerance);
     return CLFLASH_OK;
 }
 
@@ -178,62 +181,90 @@ static clflash_status check_small(tuner *t, double *error, clfi_err *err)
     CLF_TRY(small_make(t, err));
     const clfi_device_case *c = &t->small;
     /* What the kernel does not write must not look right. */
-    memset(t->small_o, 0xff, (size_t)c->o_bytes);
-    memset(t->small_lse, 0xff, (size_t)c->lse_bytes);
-    CLF_TRY(clfi_mem_write(t->queue, c->mem[CLFI_MEM_O], 0, c->o_bytes, t->small_o, err));
-    CLF_TRY(clfi_mem_write(t->queue, c->mem[CLFI_MEM_LSE], 0, c->lse_bytes, t->small_lse, err));
+    CLF_TRY(clfi_device_case_poison(c, t->queue, clfi_context_allocator(t->ctx), err));
     CLF_TRY(clfi_plan_candidate(&plan, t->ctx, &c->p, &t->current, err));
     clflash_status status = run_plan(t, plan, c, NULL, NULL, err);
     clflash_plan_destroy(&plan);
-    CLF_TRY(status);
-    CLF_TRY(clfi_mem_read(t->queue, c->mem[CLFI_MEM_O], 0, c->o_bytes, t->small_o, err));
-    CLF_TRY(clfi_mem_read(t->queue, c->mem[CLFI_MEM_LSE], 0, c->lse_bytes, t->small_lse, err));
-    *error = clfi_verify_o(&c->p, t->small_o, t->want_o);
-    CLF_TRY(judge(*error, clfi_verify_tolerance(&c->p), "o of the small case", err));
-    const double lse = clfi_verify_lse(&c->p, t->small_lse, t->want_lse);
-    return judge(lse, LSE_TOLERANCE + clfi_verify_tolerance(&c->p), "LSE of the small case", err);
+    *error = 0;
+    for (int32_t i = 0; i < c->n_outputs && status == CLFLASH_OK; i++) {
+        const clfi_output *out = &c->output[i];
+        CLF_TRY(clfi_device_case_read(c, t->queue, i, t->small_got, err));
+        const double e = clfi_output_error(&c->p, out, t->small_got, t->want[i]);
+        const double largest = clfi_output_largest(&c->p, out, t->small_got);
+        *error = e > *error ? e : *error;
+        status =
+            judge(e, clfi_output_tolerance(&c->p, out, largest), out->name, "the small case", err);
+    }
+    return status;
 }
 
-/* o of the first engine's safe row that runs, at the timed shape. */
-static clflash_status make_safe_output(tuner *t, clfi_err *err)
+static clflash_status read_safe(tuner *t, clfi_err *err)
 {
     const clflash_allocator *a = clfi_context_allocator(t->ctx);
+    const clfi_device_case *c = &t->timed;
+    t->got = clfi_alloc(a, (size_t)largest_output(c), 1);
+    CLF_REQUIRE(err, t->got, CLFLASH_OUT_OF_MEMORY, "no host memory for a check");
+    for (int32_t i = 0; i < c->n_outputs; i++) {
+        t->safe[i] = clfi_alloc(a, (size_t)c->output_bytes[i], 1);
+        CLF_REQUIRE(err, t->safe[i], CLFLASH_OUT_OF_MEMORY, "no host memory for a check");
+        CLF_TRY(clfi_device_case_read(c, t->queue, i, t->safe[i], err));
+    }
+    t->safe_made = true;
+    return CLFLASH_OK;
+}
+
+static void safe_free(tuner *t)
+{
+    const clflash_allocator *a = clfi_context_allocator(t->ctx);
+    for (int i = 0; i < CLFI_MAX_OUTPUTS; i++) {
+        clfi_free(a, t->safe[i]);
+        t->safe[i] = NULL;
+    }
+    clfi_free(a, t->got);
+    t->got = NULL;
+    t->safe_made = false;
+}
+
+/* The result of the first engine's safe row that runs, at the timed shape. */
+static clflash_status make_safe_output(tuner *t, clfi_err *err)
+{
     const clfi_profile *dev = clfi_context_profile(t->ctx);
-    void *o = clfi_alloc(a, (size_t)t->timed.o_bytes, 1);
-    t->o = t->o ? t->o : clfi_alloc(a, (size_t)t->timed.o_bytes, 1);
-    clflash_status status = CLFLASH_OUT_OF_MEMORY;
-    for (int32_t i = 0; o && t->o && i < t->n_candidates; i++) {
+    clflash_status status = CLFLASH_UNSUPPORTED;
+    for (int32_t i = 0; i < t->n_candidates; i++) {
         clfi_candidate safe = t->candidates[i];
         clflash_plan *plan = NULL;
         safe.engine->safe(t->p, dev, &safe.row);
         status = clfi_plan_candidate(&plan, t->ctx, t->p, &safe, err);
         if (status == CLFLASH_OK)
             status = run_plan(t, plan, &t->timed, NULL, NULL, err);
-        if (status == CLFLASH_OK)
-            status = clfi_mem_read(t->queue, t->timed.mem[CLFI_MEM_O], 0, t->timed.o_bytes, o, err);
         clflash_plan_destroy(&plan);
         if (status == CLFLASH_OK)
             break;
     }
     if (status == CLFLASH_OK)
-        t->safe_o = o;
-    else
-        clfi_free(a, o);
+        status = read_safe(t, err);
+    if (status != CLFLASH_OK)
+        safe_free(t);
     return status;
 }
 
 static clflash_status check_whole(tuner *t, double *error, clfi_err *err)
 {
-    if (!t->safe_o)
+    if (!t->safe_made)
         CLF_TRY(make_safe_output(t, err));
-    clfi_device_case *c = &t->timed;
-    memset(t->o, 0xff, (size_t)c->o_bytes);
-    CLF_TRY(clfi_mem_write(t->queue, c->mem[CLFI_MEM_O], 0, c->o_bytes, t->o, err));
-    CLF_TRY(run_plan(t, t->plan, c, t->mask, NULL, err));
-    CLF_TRY(clfi_mem_read(t->queue, c->mem[CLFI_MEM_O], 0, c->o_bytes, t->o, err));
-    const double whole = clfi_verify_same(&c->p, t->o, t->safe_o);
-    *error = whole > *error ? whole : *error;
-    return judge(whole, 2 * clfi_verify_tolerance(&c->p), "o at the timed shape", err);
+    const clfi_device_case *c = &t->timed;
+    CLF_TRY(clfi_device_case_poison(c, t->queue, clfi_context_allocator(t->ctx), err));
+    clflash_status status = run_plan(t, t->plan, c, t->mask, NULL, err);
+    for (int32_t i = 0; i < c->n_outputs && status == CLFLASH_OK; i++) {
+        const clfi_output *out = &c->output[i];
+        CLF_TRY(clfi_device_case_read(c, t->queue, i, t->got, err));
+        const double e = clfi_output_same(&c->p, out, t->got, t->safe[i]);
+        const double largest = clfi_output_largest(&c->p, out, t->safe[i]);
+        *error = e > *error ? e : *error;
+        status = judge(e, 2 * clfi_output_tolerance(&c->p, out, largest), out->name,
+                       "the timed shape", err);
+    }
+    return status;
 }
 
 static clflash_status check(void *user, bool whole, double *error, clfi_err *err)
@@ -247,9 +278,9 @@ static clflash_status check(void *user, bool whole, double *error, clfi_err *err
 static clflash_status time_once(tuner *t, double *ms, clfi_err *err)
 {
     cl_event first = NULL, last = NULL;
-    /* One kernel is its own span; standard attention is many, from a marker on. */
+    /* One kernel is its own span; standard attention and backwards are many, from a marker on. */
     clflash_status status = CLFLASH_OK;
-    if (!t->current.engine->flash)
+    if (!t->current.engine->flash || t->p->op == CLFLASH_OP_BWD)
         status = clfi_queue_marker(t->queue, 0, NULL, &first, err);
     if (status == CLFLASH_OK)
         status = run_plan(t, t->plan, &t->timed, t->mask, &last, err);
@@ -336,12 +367,10 @@ static int progress(void *user, const clfi_candidate *c, const clfi_search_state
 
 static void tuner_free(tuner *t)
 {
-    const clflash_allocator *a = clfi_context_allocator(t->ctx);
     drop(t);
     small_free(t);
+    safe_free(t);
     clfi_device_case_free(&t->timed);
-    clfi_free(a, t->safe_o);
-    clfi_free(a, t->o);
     if (t->queue)
         clfi_timer_queue_release(t->queue);
 }
@@ -393,7 +422,7 @@ clflash_status clfi_attn_tune(clflash_context *ctx, const clfi_attn *p,
                .start_private_bytes = -1};
     *result = (clflash_tune_result){0};
     *file = CLFLASH_OK;
-    CLF_REQUIRE(err, p->op == CLFLASH_OP_FWD, CLFLASH_UNSUPPORTED, "only the forward is tuned");
+    CLF_REQUIRE(err, p->op != CLFLASH_OP_DECODE, CLFLASH_UNSUPPORTED, "there is no decode to tune");
     CLF_REQUIRE(err, p->b > 0 && p->sq > 0 && p->sk > 0, CLFLASH_UNSUPPORTED,
                 "an empty problem has nothing to measure");
     CLF_TRY(clfi_select(ctx, p, false, candidates, &t.n_candidates, NULL, err));

@@ -17,6 +17,7 @@ clflash_status clfi_block_builder_make(clfi_block_builder *builder, clflash_cont
 {
     /* The records depend on the rules only: one program serves every head size and dtype. */
     clfi_attn rules = *p;
+    rules.op = CLFLASH_OP_FWD;
     rules.dtype = CLFLASH_F32;
     rules.d = rules.dv = 1;
     rules.softcap = 0;

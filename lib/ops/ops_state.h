@@ -22,7 +22,7 @@ typedef struct clfi_host_plan {
 
 typedef struct clfi_ops_state {
     pthread_mutex_t probe_lock; /* guards probes; not held while one runs */
-    clfi_probe_result probes[CLFI_MAX_ENGINES][CLFI_N_DTYPES];
+    clfi_probe_result probes[CLFLASH_OP_BWD + 1][CLFI_MAX_ENGINES][CLFI_N_DTYPES];
     pthread_mutex_t host_lock; /* guards host_plans and clock */
     clfi_host_plan host_plans[CLFI_HOST_PLANS];
     uint64_t clock;

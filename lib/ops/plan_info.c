@@ -29,6 +29,12 @@ static clflash_status count_blocks(const clflash_plan *plan, const clflash_block
     return CLFLASH_OK;
 }
 
+/* What the forward leaves for the backward beside q, k and v; o is its result anyway. */
+static int64_t saved_bytes(const clfi_attn *p)
+{
+    return p->recompute ? 0 : (int64_t)p->b * p->hq * p->sq * 4;
+}
+
 clflash_status clflash_plan_info(const clflash_plan *plan, const clflash_block_mask *mask,
                                  clflash_plan_data *info)
 {
@@ -40,15 +46,19 @@ clflash_status clflash_plan_info(const clflash_plan *plan, const clflash_block_m
                                 .flops = clfi_attn_flops(p),
                                 .bytes = clfi_attn_bytes(p),
                                 .workspace_bytes = plan->workspace_bytes,
-                                .saved_bytes = (int64_t)p->b * p->hq * p->sq * 4};
+                                .saved_bytes = saved_bytes(p)};
     snprintf(info->engine, sizeof info->engine, "%s", plan->engine->name);
     clfi_row_print(plan->engine, &plan->row, info->tunables, sizeof info->tunables);
     memcpy(info->origin, plan->origin, sizeof info->origin);
-    if (plan->kernel) {
+    /* Of several kernels, the worst. */
+    const int32_t n_kernels = plan->kernel ? 1 + plan->engine->n_more : 0;
+    for (int32_t i = 0; i < n_kernels; i++) {
         clfi_kernel_facts facts;
-        clfi_kernel_get_facts(plan->kernel, &facts);
-        info->private_bytes = facts.private_bytes;
-        info->local_bytes = facts.local_bytes;
+        clfi_kernel_get_facts(i == 0 ? plan->kernel : plan->more[i - 1], &facts);
+        if (facts.private_bytes > info->private_bytes)
+            info->private_bytes = facts.private_bytes;
+        if (facts.local_bytes > info->local_bytes)
+            info->local_bytes = facts.local_bytes;
     }
     clfi_err err = {0};
     if (count_blocks(plan, mask, info, &err) != CLFLASH_OK)
@@ -59,16 +69,23 @@ clflash_status clflash_plan_info(const clflash_plan *plan, const clflash_block_m
 clflash_status clflash_engine_get(clflash_context *ctx, int32_t index, bool probe,
                                   clflash_engine_info *info)
 {
-    if (!ctx || !info || index < 0 || index >= clfi_n_attn_fwd_engines)
+    const bool backward = index >= clfi_n_attn_fwd_engines;
+    const int32_t at = backward ? index - clfi_n_attn_fwd_engines : index;
+    if (!ctx || !info || at < 0 || (backward && at >= clfi_n_attn_bwd_engines))
         return CLFLASH_INVALID_ARGUMENT;
-    const clfi_engine *e = clfi_attn_fwd_engines[index];
+    const clfi_engine *e = backward ? clfi_attn_bwd_engines[at] : clfi_attn_fwd_engines[at];
     const clfi_profile *dev = clfi_context_profile(ctx);
-    *info = (clflash_engine_info){0};
+    *info = (clflash_engine_info){.backward = backward};
     snprintf(info->name, sizeof info->name, "%s", e->name);
     /* By the device's limits: some ordinary problem, in the first dtype that it takes. */
     clfi_err err = {0};
     clfi_attn p;
-    clflash_attn_desc d = {.q_heads = 4, .kv_heads = 1, .q_len = 4, .kv_len = 64, .head_dim = 64};
+    clflash_attn_desc d = {.op = backward ? CLFLASH_OP_BWD : CLFLASH_OP_FWD,
+                           .q_heads = 4,
+                           .kv_heads = 1,
+                           .q_len = 4,
+                           .kv_len = 64,
+                           .head_dim = 64};
     for (int dtype = CLFLASH_BF16; dtype >= CLFLASH_F32 && !info->can; dtype--) {
         d.dtype = (clflash_dtype)dtype;
         CLF_TRY(clfi_attn_resolve(&p, &d, &err));

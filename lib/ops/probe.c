@@ -13,33 +13,17 @@
 static const char *const probe_cases[] = {"b2 hq4 hk2 sq37 sk85 d40 dv24 causal",
                                           "b2 hq4 hk2 sq3 sk85 d40 dv24 causal"};
 #define N_PROBE_CASES 2
-#define LSE_TOLERANCE 2e-4
 
-/* What came back, and what should have. */
-typedef struct results {
-    void *o;
-    float *lse;
-    double *want_o, *want_lse;
-} results;
-
-static clflash_status judge(const clfi_case *host, const clfi_device_case *dev,
-                            cl_command_queue queue, const results *r, clfi_err *err)
+static clflash_status judge(const clfi_device_case *dev, int32_t i, const void *got,
+                            const double *want, clfi_err *err)
 {
-    const clfi_attn *p = &host->p;
-    const double tolerance = clfi_verify_tolerance(p);
-    CLF_TRY(clfi_mem_read(queue, dev->mem[CLFI_MEM_O], 0, dev->o_bytes, r->o, err));
-    CLF_TRY(clfi_mem_read(queue, dev->mem[CLFI_MEM_LSE], 0, dev->lse_bytes, r->lse, err));
-    const clflash_status status =
-        clflash_ref_attn_fwd_f64(&p->desc, &host->args, r->want_o, r->want_lse);
-    CLF_REQUIRE(err, status == CLFLASH_OK, status, "probe: the reference failed");
-    const double o = clfi_verify_o(p, r->o, r->want_o);
-    const double lse = clfi_verify_lse(p, r->lse, r->want_lse);
-    CLF_REQUIRE(err, o <= tolerance, CLFLASH_WRONG_RESULT,
-                "probe: error %.3g > tolerance %.3g with sq%d sk%d d%d", o, tolerance, p->sq, p->sk,
-                p->d);
-    CLF_REQUIRE(err, lse <= LSE_TOLERANCE, CLFLASH_WRONG_RESULT,
-                "probe: error of LSE %.3g > tolerance %.3g with sq%d sk%d d%d", lse, LSE_TOLERANCE,
-                p->sq, p->sk, p->d);
+    const clfi_attn *p = &dev->p;
+    const clfi_output *out = &dev->output[i];
+    const double tolerance = clfi_output_tolerance(p, out, clfi_output_largest(p, out, got));
+    const double error = clfi_output_error(p, out, got, want);
+    CLF_REQUIRE(err, error <= tolerance, CLFLASH_WRONG_RESULT,
+                "probe: error of %s %.3g > tolerance %.3g with sq%d sk%d d%d", out->name, error,
+                tolerance, p->sq, p->sk, p->d);
     return CLFLASH_OK;
 }
 
@@ -47,18 +31,26 @@ static clflash_status compare(const clfi_case *host, const clfi_device_case *dev
                               cl_command_queue queue, clfi_err *err)
 {
     const clflash_allocator *a = host->allocator;
-    const size_t n_o = (size_t)clfi_case_o_elements(&host->p);
-    const size_t n_lse = (size_t)clfi_case_lse_elements(&host->p);
-    const results r = {clfi_alloc(a, n_o, 4), clfi_alloc(a, n_lse, sizeof(float)),
-                       clfi_alloc(a, n_o, sizeof(double)), clfi_alloc(a, n_lse, sizeof(double))};
-    const clflash_status status =
-        r.o && r.lse && r.want_o && r.want_lse
-            ? judge(host, dev, queue, &r, err)
-            : clfi_fail(err, CLFLASH_OUT_OF_MEMORY, "no memory for a probe");
-    clfi_free(a, r.o);
-    clfi_free(a, r.lse);
-    clfi_free(a, r.want_o);
-    clfi_free(a, r.want_lse);
+    double *want[CLFI_MAX_OUTPUTS] = {NULL};
+    void *got[CLFI_MAX_OUTPUTS] = {NULL};
+    bool memory = true;
+    for (int32_t i = 0; i < dev->n_outputs; i++) {
+        want[i] =
+            clfi_alloc(a, (size_t)clfi_output_elements(&dev->p, &dev->output[i]), sizeof(double));
+        got[i] = clfi_alloc(a, (size_t)dev->output_bytes[i], 1);
+        memory = memory && want[i] && got[i];
+    }
+    clflash_status status = memory ? clfi_case_reference(host, want)
+                                   : clfi_fail(err, CLFLASH_OUT_OF_MEMORY, "no memory for a probe");
+    for (int32_t i = 0; i < dev->n_outputs && status == CLFLASH_OK; i++) {
+        status = clfi_device_case_read(dev, queue, i, got[i], err);
+        if (status == CLFLASH_OK)
+            status = judge(dev, i, got[i], want[i], err);
+    }
+    for (int32_t i = 0; i < dev->n_outputs; i++) {
+        clfi_free(a, want[i]);
+        clfi_free(a, got[i]);
+    }
     return status;
 }
 
@@ -70,8 +62,10 @@ static clflash_status run_case(clflash_context *ctx, const clfi_case *host,
     clflash_plan *plan = NULL;
     CLF_TRY(clfi_device_case_make(&dev, ctx, queue, host, err));
     clflash_status status = clfi_plan_candidate(&plan, ctx, &host->p, candidate, err);
+    if (status == CLFLASH_OK)
+        status = clfi_device_case_poison(&dev, queue, host->allocator, err);
     if (status == CLFLASH_OK) {
-        status = clflash_attn_fwd(plan, queue, &dev.args, 0, NULL, NULL);
+        status = clfi_device_case_run(&dev, plan, queue, NULL, NULL);
         if (status == CLFLASH_OK)
             status = compare(host, &dev, queue, err);
         else
@@ -80,6 +74,19 @@ static clflash_status run_case(clflash_context *ctx, const clfi_case *host,
     clflash_plan_destroy(&plan);
     clfi_device_case_free(&dev);
     return status;
+}
+
+/* The engine's place among those of its operation. */
+static int32_t index_of(const clfi_engine *engine, clflash_op *op)
+{
+    for (*op = CLFLASH_OP_FWD; *op <= CLFLASH_OP_BWD; (*op)++) {
+        int32_t n;
+        const clfi_engine *const *engines = clfi_engines(*op, &n);
+        for (int32_t i = 0; i < n && i < CLFI_MAX_ENGINES; i++)
+            if (engines[i] == engine)
+                return i;
+    }
+    return -1;
 }
 
 static clflash_status run(clflash_context *ctx, const clfi_engine *engine, clflash_dtype dtype,
@@ -91,9 +98,13 @@ static clflash_status run(clflash_context *ctx, const clfi_engine *engine, clfla
     clfi_case host;
     clfi_candidate candidate = {.engine = engine, .origin = "safe"};
     const clfi_profile *dev = clfi_context_profile(ctx);
+    clflash_op op;
     int at = 0;
+    if (index_of(engine, &op) < 0)
+        return clfi_fail(err, CLFLASH_INTERNAL, "%s is not in the list of engines", engine->name);
     for (; at < N_PROBE_CASES; at++) {
-        snprintf(text, sizeof text, "fwd %s %s", clfi_dtype_name(dtype), probe_cases[at]);
+        snprintf(text, sizeof text, "%s %s %s", op == CLFLASH_OP_BWD ? "bwd" : "fwd",
+                 clfi_dtype_name(dtype), probe_cases[at]);
         CLF_TRY(clflash_attn_desc_parse(&desc, text, err->text, sizeof err->text));
         CLF_TRY(clfi_attn_resolve(&p, &desc, err));
         if (engine->can(&p, dev, err) == CLFLASH_OK)
@@ -109,25 +120,18 @@ static clflash_status run(clflash_context *ctx, const clfi_engine *engine, clfla
     return status;
 }
 
-static int32_t index_of(const clfi_engine *engine)
-{
-    for (int32_t i = 0; i < clfi_n_attn_fwd_engines && i < CLFI_MAX_ENGINES; i++)
-        if (clfi_attn_fwd_engines[i] == engine)
-            return i;
-    return -1;
-}
-
 clfi_probe_state clfi_probe_peek(clflash_context *ctx, const clfi_engine *engine,
                                  clflash_dtype dtype, char *reason, size_t reason_bytes)
 {
     clfi_ops_state *s;
-    const int32_t i = index_of(engine);
+    clflash_op op;
+    const int32_t i = index_of(engine, &op);
     if (reason_bytes)
         reason[0] = '\0';
     if (i < 0 || clfi_ops_state_get(ctx, &s, NULL) != CLFLASH_OK)
         return CLFI_PROBE_UNKNOWN;
     pthread_mutex_lock(&s->probe_lock);
-    const clfi_probe_result r = s->probes[i][dtype];
+    const clfi_probe_result r = s->probes[op][i][dtype];
     pthread_mutex_unlock(&s->probe_lock);
     if (reason_bytes)
         snprintf(reason, reason_bytes, "%s", r.reason);
@@ -147,7 +151,8 @@ clflash_status clfi_probe(clflash_context *ctx, const clfi_engine *engine, clfla
     clfi_ops_state *s;
     clfi_probe_result r = {0};
     CLF_TRY(clfi_ops_state_get(ctx, &s, err));
-    const int32_t i = index_of(engine);
+    clflash_op op;
+    const int32_t i = index_of(engine, &op);
     CLF_REQUIRE(err, i >= 0, CLFLASH_INTERNAL, "%s is not in the list of engines", engine->name);
     r.state = clfi_probe_peek(ctx, engine, dtype, r.reason, sizeof r.reason);
     if (r.state == CLFI_PROBE_UNKNOWN) {
@@ -162,7 +167,7 @@ clflash_status clfi_probe(clflash_context *ctx, const clfi_engine *engine, clfla
             clfi_log(ctx, CLFLASH_LOG_WARNING, "engine %s is off on this device: %s", engine->name,
                      why.text);
         pthread_mutex_lock(&s->probe_lock);
-        s->probes[i][dtype] = r;
+        s->probes[op][i][dtype] = r;
         pthread_mutex_unlock(&s->probe_lock);
     }
     CLF_REQUIRE(err, r.state == CLFI_PROBE_OK, CLFLASH_UNSUPPORTED, "%s: %s", engine->name,

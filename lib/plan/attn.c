@@ -105,6 +105,8 @@ static clflash_status check_terms(const clflash_attn_desc *d, clfi_err *err)
         CLF_REQUIRE(err, m->window_left == 0 && m->window_right == 0, CLFLASH_INVALID_MASK,
                     "window ends %d:%d are set but window is false", m->window_left,
                     m->window_right);
+    CLF_REQUIRE(err, d->op == CLFLASH_OP_BWD || !(d->grad_f32 || d->recompute),
+                CLFLASH_INVALID_ARGUMENT, "grad_f32 and recompute belong to the backward");
     return CLFLASH_OK;
 }
 
@@ -166,6 +168,8 @@ clflash_status clfi_attn_resolve(clfi_attn *p, const clflash_attn_desc *desc, cl
     p->kvlen = m->kv_lengths;
     p->blocks = p->seg || (p->pos && p->band);
     p->layout = desc->layout;
+    p->grad_f32 = desc->grad_f32 || p->dtype == CLFLASH_F32;
+    p->recompute = desc->recompute;
     return CLFLASH_OK;
 }
 
@@ -178,6 +182,7 @@ void clfi_attn_key(const clfi_attn *p, char *text, size_t bytes)
     d.scale = 0;
     d.softcap = d.softcap != 0 ? 1 : 0;
     d.layout = CLFLASH_LAYOUT_BSHD;
+    d.recompute = false;
     d.mask.segments = p->seg;
     d.mask.positions = p->pos;
     d.docs = 0;
@@ -207,4 +212,7 @@ void clfi_attn_options(const clfi_attn *p, struct clfi_strbuf *options)
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
         clfi_strbuf_add(options, "%s-D%s=%d", options->used ? " " : "", facts[i].name,
                         facts[i].value);
+    if (p->op == CLFLASH_OP_BWD)
+        clfi_strbuf_add(options, " -DP_GRAD_F32=%d -DP_DET=%d", p->grad_f32,
+                        !p->desc.choice.nondeterministic);
 }

@@ -20,6 +20,7 @@ typedef struct clfi_attn {
     bool blocks; /* skipping needs a block mask: seg, or pos with a band */
     int32_t docs;
     clflash_layout layout;
+    bool grad_f32, recompute; /* backward */
 } clfi_attn;
 
 /* desc checked (clflash_attn_desc_check) and resolved. */
@@ -30,14 +31,14 @@ void clfi_attn_key(const clfi_attn *p, char *text, size_t bytes);
 
 /* The P_ macros of every attention kernel, as compiler options:
  * P_DTYPE 0 f32, 1 f16, 2 bf16; P_D; P_DV; P_BAND P_SEG P_POS P_KVLEN P_BLOCKS P_BOOL
- * P_BIAS P_SOFTCAP P_ALIBI P_SINK, each 0 or 1. */
+ * P_BIAS P_SOFTCAP P_ALIBI P_SINK, each 0 or 1. Of the backward also P_GRAD_F32 and P_DET. */
 struct clfi_strbuf;
 void clfi_attn_options(const clfi_attn *p, struct clfi_strbuf *options);
 
 /* work.c: what the problem costs. Masks by arrays count as all visible, docs as docs. */
 double clfi_attn_visible_pairs(const clfi_attn *p); /* over one batch and head */
-double clfi_attn_flops(const clfi_attn *p);         /* 4 B Hq (D + Dv)/2 x visible pairs; bwd x 2.5 */
-double clfi_attn_bytes(const clfi_attn *p);         /* inputs once, outputs once */
+double clfi_attn_flops(const clfi_attn *p); /* 4 B Hq (D + Dv)/2 x visible pairs; bwd x 2.5 */
+double clfi_attn_bytes(const clfi_attn *p); /* inputs once, outputs once */
 
 /* Query blocks x key blocks of one batch and head under the band alone:
  * all, visited and mixed. */

@@ -9,7 +9,7 @@
     X(T_W, 8, "lanes of a vector", 8, 16)                                                          \
     X(T_ROWS, 4, "rows (query, head) that share a pass over a KV head", 1, 2, 4, 8, 16)            \
     X(T_HEADS, 1, "KV heads of a work-group", 1, 2, 4, 8, 16)                                      \
-    X(T_PARTS, 1, "parts of the keys, at most one per block", 1, 2, 4, 8, 16, 32)                  \
+    X(T_SPLITS, 1, "parts of the keys, at most one per block", 1, 2, 4, 8, 16, 32)                 \
     X(T_BKV, 64, "keys per block", 16, 32, 64, 128, 256, 512)
 
 enum { FEW_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
@@ -47,10 +47,10 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-static int32_t parts(const clfi_attn *p, const clfi_row *row)
+static int32_t splits(const clfi_attn *p, const clfi_row *row)
 {
     const int64_t blocks = ceil_div(p->sk, row->v[T_BKV]);
-    return blocks < row->v[T_PARTS] ? (int32_t)blocks : row->v[T_PARTS];
+    return blocks < row->v[T_SPLITS] ? (int32_t)blocks : row->v[T_SPLITS];
 }
 
 /* Work-groups of one part. */
@@ -78,10 +78,10 @@ static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
         row->v[T_BKV] /= 2;
     while (row->v[T_ROWS] > 1 && local_bytes(p, row) > dev->local_bytes)
         row->v[T_ROWS] /= 2;
-    row->v[T_PARTS] = 1;
-    while (row->v[T_PARTS] < 32 && groups(p, row) * row->v[T_PARTS] < 2 * dev->compute_units &&
-           p->sk >= 2 * MIN_PART * row->v[T_PARTS])
-        row->v[T_PARTS] *= 2;
+    row->v[T_SPLITS] = 1;
+    while (row->v[T_SPLITS] < 32 && groups(p, row) * row->v[T_SPLITS] < 2 * dev->compute_units &&
+           p->sk >= 2 * MIN_PART * row->v[T_SPLITS])
+        row->v[T_SPLITS] *= 2;
 }
 
 /* Every query is in the first block: the kernel reads one record of the block mask. */
@@ -101,7 +101,7 @@ static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *
     *out = (clfi_launch){
         .dims = 3,
         .global = {(size_t)tiles, (size_t)ceil_div(p->hk, row->v[T_HEADS]),
-                   (size_t)p->b * (size_t)parts(p, row)},
+                   (size_t)p->b * (size_t)splits(p, row)},
         .local = {1,         1,                               1                                              }
     };
 }
@@ -119,7 +119,7 @@ const clfi_engine clfi_engine_attn_fwd_vector_few = {
     .safe = safe,
     .options = NULL,
     .launch = launch,
-    .parts = parts,
+    .splits = splits,
     .block_q = block_q,
     .block_kv = block_kv,
 };

@@ -5,11 +5,20 @@
 
 #include <string.h>
 
-const clfi_engine *clfi_engine_find(const char *name)
+const clfi_engine *const *clfi_engines(clflash_op op, int32_t *n)
 {
-    for (int32_t i = 0; i < clfi_n_attn_fwd_engines; i++)
-        if (!strcmp(clfi_attn_fwd_engines[i]->name, name))
-            return clfi_attn_fwd_engines[i];
+    const bool bwd = op == CLFLASH_OP_BWD;
+    *n = bwd ? clfi_n_attn_bwd_engines : clfi_n_attn_fwd_engines;
+    return bwd ? clfi_attn_bwd_engines : clfi_attn_fwd_engines;
+}
+
+const clfi_engine *clfi_engine_find(clflash_op op, const char *name)
+{
+    int32_t n;
+    const clfi_engine *const *engines = clfi_engines(op, &n);
+    for (int32_t i = 0; i < n; i++)
+        if (!strcmp(engines[i]->name, name))
+            return engines[i];
     return NULL;
 }
 

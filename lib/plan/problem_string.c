@@ -52,6 +52,8 @@ typedef enum word_id {
     W_BQ,
     W_BKV,
     W_DET,
+    W_GRAD,
+    W_RECOMPUTE,
     N_WORDS
 } word_id;
 
@@ -59,32 +61,34 @@ static const struct {
     const char *name;
     word_kind kind;
 } words[N_WORDS] = {
-    [W_B] = {"b",       WORD_SIZE  },
-    [W_HQ] = {"hq",      WORD_SIZE  },
-    [W_HK] = {"hk",      WORD_SIZE  },
-    [W_SQ] = {"sq",      WORD_SIZE  },
-    [W_SK] = {"sk",      WORD_SIZE  },
-    [W_D] = {"d",       WORD_SIZE  },
-    [W_DV] = {"dv",      WORD_SIZE  },
-    [W_SCALE] = {"scale",   WORD_VALUE },
-    [W_SOFTCAP] = {"softcap", WORD_VALUE },
-    [W_CAUSAL] = {"causal",  WORD_CAUSAL},
-    [W_ALIGN] = {"align",   WORD_VALUE },
-    [W_WINDOW] = {"window",  WORD_VALUE },
-    [W_SEG] = {"seg",     WORD_FLAG  },
-    [W_POS] = {"pos",     WORD_FLAG  },
-    [W_KVLEN] = {"kvlen",   WORD_FLAG  },
-    [W_DOCS] = {"docs",    WORD_VALUE },
-    [W_ALIBI] = {"alibi",   WORD_FLAG  },
-    [W_SINK] = {"sink",    WORD_FLAG  },
-    [W_BIAS] = {"bias",    WORD_FLAG  },
-    [W_BOOL] = {"bool",    WORD_FLAG  },
-    [W_LAYOUT] = {"layout",  WORD_VALUE },
-    [W_ALGO] = {"algo",    WORD_VALUE },
-    [W_ENGINE] = {"engine",  WORD_VALUE },
-    [W_BQ] = {"bq",      WORD_VALUE },
-    [W_BKV] = {"bkv",     WORD_VALUE },
-    [W_DET] = {"det",     WORD_VALUE },
+    [W_B] = {"b",         WORD_SIZE  },
+    [W_HQ] = {"hq",        WORD_SIZE  },
+    [W_HK] = {"hk",        WORD_SIZE  },
+    [W_SQ] = {"sq",        WORD_SIZE  },
+    [W_SK] = {"sk",        WORD_SIZE  },
+    [W_D] = {"d",         WORD_SIZE  },
+    [W_DV] = {"dv",        WORD_SIZE  },
+    [W_SCALE] = {"scale",     WORD_VALUE },
+    [W_SOFTCAP] = {"softcap",   WORD_VALUE },
+    [W_CAUSAL] = {"causal",    WORD_CAUSAL},
+    [W_ALIGN] = {"align",     WORD_VALUE },
+    [W_WINDOW] = {"window",    WORD_VALUE },
+    [W_SEG] = {"seg",       WORD_FLAG  },
+    [W_POS] = {"pos",       WORD_FLAG  },
+    [W_KVLEN] = {"kvlen",     WORD_FLAG  },
+    [W_DOCS] = {"docs",      WORD_VALUE },
+    [W_ALIBI] = {"alibi",     WORD_FLAG  },
+    [W_SINK] = {"sink",      WORD_FLAG  },
+    [W_BIAS] = {"bias",      WORD_FLAG  },
+    [W_BOOL] = {"bool",      WORD_FLAG  },
+    [W_LAYOUT] = {"layout",    WORD_VALUE },
+    [W_ALGO] = {"algo",      WORD_VALUE },
+    [W_ENGINE] = {"engine",    WORD_VALUE },
+    [W_BQ] = {"bq",        WORD_VALUE },
+    [W_BKV] = {"bkv",       WORD_VALUE },
+    [W_DET] = {"det",       WORD_VALUE },
+    [W_GRAD] = {"grad",      WORD_VALUE },
+    [W_RECOMPUTE] = {"recompute", WORD_FLAG  },
 };
 
 static int find_name(const char *const *names, int n, const char *text)
@@ -203,6 +207,8 @@ static bool parse_value(parser *p, word_id id, char *text)
     case W_BQ: return clfi_int_parse(text, false, &d->choice.block_q);
     case W_BKV: return clfi_int_parse(text, false, &d->choice.block_kv);
     case W_DET: return parse_choice(text, "1", "0", &d->choice.nondeterministic);
+    case W_GRAD: d->grad_f32 = true; return !strcmp(text, "f32");
+    case W_RECOMPUTE: d->recompute = true; return true;
     case N_WORDS: break;
     }
     return false;
@@ -375,5 +381,7 @@ clflash_status clflash_attn_desc_print(const clflash_attn_desc *desc, char *text
     if (desc->layout == CLFLASH_LAYOUT_BHSD)
         clfi_strbuf_add(&s, " layout=bhsd");
     print_choice(&desc->choice, &s);
+    clfi_strbuf_add(&s, "%s%s", desc->grad_f32 ? " grad=f32" : "",
+                    desc->recompute ? " recompute" : "");
     return s.truncated ? CLFLASH_INVALID_SIZE : CLFLASH_OK;
 }

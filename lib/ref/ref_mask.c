@@ -41,23 +41,27 @@ int64_t clfi_ref_key_position(const clflash_attn_desc *desc, const clflash_attn_
     return desc->mask.positions ? args->kv_positions[(int64_t)b * s.sk + j] : j;
 }
 
-/* Element (b, h, i, j) of a mask [B|1, Hq|1, Sq|1, Sk]. */
-static const char *mask_element(const clflash_host_mask *mask, size_t element,
-                                const clfi_ref_sizes *s, int32_t b, int32_t h, int32_t i, int32_t j)
+int64_t clfi_ref_mask_offset(const int32_t extent[3], const int64_t stride_bytes[3], size_t element,
+                             const clfi_ref_sizes *s, int32_t b, int32_t h, int32_t i, int32_t j)
 {
     const int32_t full[3] = {s->b, s->hq, s->sq}, index[3] = {b, h, i};
     int64_t stride[3], packed = s->sk * (int64_t)element, offset = j * (int64_t)element;
     for (int axis = 2; axis >= 0; axis--) {
-        const int64_t extent = mask->extent[axis] == 0 ? full[axis] : mask->extent[axis];
         stride[axis] = packed;
-        packed *= extent;
+        packed *= extent[axis] == 0 ? full[axis] : extent[axis];
     }
-    const int64_t *given = mask->stride_bytes;
-    const bool strided = given[0] || given[1] || given[2];
+    const bool strided = stride_bytes[0] || stride_bytes[1] || stride_bytes[2];
     for (int axis = 0; axis < 3; axis++)
-        if (mask->extent[axis] != 1)
-            offset += index[axis] * (strided ? given[axis] : stride[axis]);
-    return (const char *)mask->data + offset;
+        if (extent[axis] != 1)
+            offset += index[axis] * (strided ? stride_bytes[axis] : stride[axis]);
+    return offset;
+}
+
+static const char *mask_element(const clflash_host_mask *mask, size_t element,
+                                const clfi_ref_sizes *s, int32_t b, int32_t h, int32_t i, int32_t j)
+{
+    return (const char *)mask->data +
+           clfi_ref_mask_offset(mask->extent, mask->stride_bytes, element, s, b, h, i, j);
 }
 
 double clfi_ref_bias(const clflash_attn_desc *desc, const clflash_attn_host_args *args, int32_t b,

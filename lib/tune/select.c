@@ -116,7 +116,7 @@ static clflash_status none_left(const clfi_attn *p, bool blocks_refused, bool no
                                 const clfi_strbuf *why, clfi_err *err)
 {
     const clflash_attn_choice *c = &p->desc.choice;
-    if (c->engine[0] && !clfi_engine_find(c->engine))
+    if (c->engine[0] && !clfi_engine_find(p->op, c->engine))
         return clfi_fail(err, CLFLASH_UNSUPPORTED, "there is no engine '%s'", c->engine);
     const clflash_status status = blocks_refused ? CLFLASH_INVALID_TUNABLE
                                   : not_cached   ? CLFLASH_NOT_CACHED
@@ -150,8 +150,10 @@ clflash_status clfi_select(clflash_context *ctx, const clfi_attn *p, bool file_o
     bool blocks_refused = false, not_cached = false;
     why = why ? why : &own;
     *n = 0;
-    for (int32_t i = 0; i < clfi_n_attn_fwd_engines && *n < CLFI_MAX_ENGINES; i++) {
-        const clfi_engine *e = clfi_attn_fwd_engines[i];
+    int32_t n_engines;
+    const clfi_engine *const *engines = clfi_engines(p->op, &n_engines);
+    for (int32_t i = 0; i < n_engines && *n < CLFI_MAX_ENGINES; i++) {
+        const clfi_engine *e = engines[i];
         clfi_err reason = {0};
         if (!wanted(e, &p->desc.choice))
             continue;

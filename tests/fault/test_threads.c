@@ -93,7 +93,8 @@ static void get_and_release(job *j)
         char options[64];
         clfi_kernel *k;
         clfi_kernel_facts facts;
-        snprintf(options, sizeof options, "-DP_DTYPE=0 -DT_WG=%d", 1 + (j->index + round) % 3);
+        snprintf(options, sizeof options, "-DP_DTYPE=0 -DP_OUT_F32=0 -DT_WG=%d",
+                 1 + (j->index + round) % 3);
         HOLDS(j, clfi_kernel_get(&k, ctx, "convert.cl", "clf_attn_empty", options, NULL) == 0);
         clfi_kernel_get_facts(k, &facts);
         clfi_kernel_release(k);

@@ -38,13 +38,7 @@ void ops_poison(ops_fixture *f)
 {
     clfi_err err = {0};
     const cl_command_queue queue = clflash_context_queue(f->ctx);
-    memset(f->o, 0xff, (size_t)f->dev.o_bytes); /* a NaN in every dtype */
-    memset(f->lse, 0xff, (size_t)f->dev.lse_bytes);
-    ck_assert_int_eq(clfi_mem_write(queue, f->dev.mem[CLFI_MEM_O], 0, f->dev.o_bytes, f->o, &err),
-                     CLFLASH_OK);
-    ck_assert_int_eq(
-        clfi_mem_write(queue, f->dev.mem[CLFI_MEM_LSE], 0, f->dev.lse_bytes, f->lse, &err),
-        CLFLASH_OK);
+    ck_assert_int_eq(clfi_device_case_poison(&f->dev, queue, NULL, &err), CLFLASH_OK);
 }
 
 static void make_reference(ops_fixture *f)
@@ -78,7 +72,10 @@ void ops_start(ops_fixture *f, clflash_context *ctx, const char *problem, uint32
     ck_assert_msg(clflash_attn_fwd_plan(&f->plan, ctx, &d, NULL) == CLFLASH_OK, "%s",
                   last_error(ctx));
     ck_assert_int_eq(clfi_case_make(&f->host, &p, NULL, seed, &err), CLFLASH_OK);
-    const size_t n_o = (size_t)clfi_case_o_elements(&p), n_lse = (size_t)clfi_case_lse_elements(&p);
+    clfi_output out[CLFI_MAX_OUTPUTS];
+    clfi_outputs(&p, out);
+    const size_t n_o = (size_t)clfi_output_elements(&p, &out[0]);
+    const size_t n_lse = (size_t)clfi_output_elements(&p, &out[1]);
     f->o = malloc(n_o * clflash_dtype_bytes(p.dtype) + 1);
     f->lse = malloc(n_lse * sizeof *f->lse + 1);
     f->want_o = malloc(n_o * sizeof *f->want_o + 1);
@@ -90,58 +87,42 @@ static void read_outputs(ops_fixture *f)
 {
     clfi_err err = {0};
     const cl_command_queue queue = clflash_context_queue(f->ctx);
-    ck_assert_int_eq(clfi_mem_read(queue, f->dev.mem[CLFI_MEM_O], 0, f->dev.o_bytes, f->o, &err),
-                     CLFLASH_OK);
-    ck_assert_int_eq(
-        clfi_mem_read(queue, f->dev.mem[CLFI_MEM_LSE], 0, f->dev.lse_bytes, f->lse, &err),
-        CLFLASH_OK);
+    ck_assert_int_eq(clfi_device_case_read(&f->dev, queue, 0, f->o, &err), CLFLASH_OK);
+    ck_assert_int_eq(clfi_device_case_read(&f->dev, queue, 1, f->lse, &err), CLFLASH_OK);
 }
 
-/* Equal NaN and equal infinities count as equal: the reference says where they belong. */
-static double largest(const clfi_attn *p, const void *got, clflash_dtype dtype, const double *want,
-                      int64_t n, bool bhsd)
+void ops_compare(const ops_fixture *f, const void *o, const float *lse, const char *what)
 {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = i; /* want is [B, Sq, Hq, Dv] */
-        if (bhsd) {
-            const int64_t c = i % p->dv, s = i / p->dv % p->sq, h = i / p->dv / p->sq % p->hq,
-                          b = i / p->dv / p->sq / p->hq;
-            at = ((b * p->sq + s) * p->hq + h) * p->dv + c;
-        }
-        const double g = clfi_load(got, dtype, i), w = want[at];
-        if ((isnan(g) && isnan(w)) || g == w)
+    const clfi_attn *p = &f->host.p;
+    const void *const got[] = {o, lse};
+    const double *const want[] = {f->want_o, f->want_lse};
+    char problem[CLFLASH_PROBLEM_BYTES];
+    clflash_attn_desc_print(&p->desc, problem, sizeof problem);
+    for (int i = 0; i < 2; i++) {
+        const clfi_output *out = &f->dev.output[i];
+        if (!got[i])
             continue;
-        const double difference = fabs(g - w);
-        most = isnan(difference) ? INFINITY : difference > most ? difference : most;
+        const double error = clfi_output_error(p, out, got[i], want[i]);
+        const double tolerance = clfi_output_tolerance(p, out, 1);
+        ck_assert_msg(error <= tolerance, "%s [%s]: %s differs by %.3g > %.3g", what, problem,
+                      out->name, error, tolerance);
     }
-    return most;
 }
 
 void ops_check(ops_fixture *f, const char *what)
 {
-    const clfi_attn *p = &f->host.p;
-    char problem[CLFLASH_PROBLEM_BYTES];
-    clflash_attn_desc_print(&p->desc, problem, sizeof problem);
     read_outputs(f);
-    const double o = largest(p, f->o, p->dtype, f->want_o, clfi_case_o_elements(p),
-                             p->layout == CLFLASH_LAYOUT_BHSD);
-    const double lse =
-        largest(p, f->lse, CLFLASH_F32, f->want_lse, clfi_case_lse_elements(p), false);
-    const double tolerance = clfi_verify_tolerance(p);
-    ck_assert_msg(o <= tolerance, "%s [%s]: o differs by %.3g > %.3g", what, problem, o, tolerance);
-    ck_assert_msg(lse <= 2e-4, "%s [%s]: lse differs by %.3g", what, problem, lse);
+    ops_compare(f, f->o, f->lse, what);
 }
 
 bool ops_untouched(ops_fixture *f)
 {
     read_outputs(f);
-    const unsigned char *o = f->o, *lse = (const unsigned char *)f->lse;
+    const unsigned char *const got[] = {f->o, (const unsigned char *)f->lse};
     bool same = true;
-    for (int64_t i = 0; i < f->dev.o_bytes; i++)
-        same &= o[i] == 0xff;
-    for (int64_t i = 0; i < f->dev.lse_bytes; i++)
-        same &= lse[i] == 0xff;
+    for (int i = 0; i < 2; i++)
+        for (int64_t at = 0; at < f->dev.output_bytes[i]; at++)
+            same &= got[i][at] == 0xff;
     return same;
 }
 

@@ -5,7 +5,7 @@
 #include "host/memory.h"
 #include "lib/base/half.h"
 #include "lib/ops/tune_case.h"
-#include "lib/tune/verify.h"
+#include "lib/tune/case.h"
 #include <clflash/clflash.h>
 
 /* The last warnings of the context's log. */
@@ -34,6 +34,8 @@ void ops_poison(ops_fixture *f);
 void ops_refresh(ops_fixture *f);
 /* Reads o and lse and compares; `what` is for the message. */
 void ops_check(ops_fixture *f, const char *what);
+/* Any o and lse (NULL: not compared) against the reference. */
+void ops_compare(const ops_fixture *f, const void *o, const float *lse, const char *what);
 /* Whether o and lse are still poison. */
 bool ops_untouched(ops_fixture *f);
 void ops_end(ops_fixture *f);

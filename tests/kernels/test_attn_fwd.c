@@ -80,15 +80,6 @@ static void make_text(const clft_row *row, int seed, char *text, size_t bytes)
     snprintf(text + strlen(text), bytes - strlen(text), " seed=%d", seed);
 }
 
-static bool mostly_zero(const clft_case *c)
-{
-    const int64_t n = (int64_t)c->p.b * c->p.sq * c->p.hq * c->p.dv;
-    int64_t zeros = 0;
-    for (int64_t i = 0; i < n; i++)
-        zeros += c->gold_o[i] == 0;
-    return zeros * 10 > n * 9;
-}
-
 /* _i: the row, whatever the engine. Masks that meet here may leave nothing visible; how
  * often is counted instead. */
 START_TEST(every_two_options_meet)
@@ -99,7 +90,7 @@ START_TEST(every_two_options_meet)
     clft_case_make_text(&c, text);
     clft_case_solve(&c);
     c.may_be_zero = true;
-    n_weak += c.p.sk > 0 && mostly_zero(&c);
+    n_weak += c.p.sk > 0 && clft_mostly_zero(&c, CLFT_O);
     clft_check_engines(&c);
 }
 END_TEST

@@ -75,7 +75,7 @@ START_TEST(a_large_value_stays_under_its_mask)
         if (clft_left_out(clft_engine(e), ran, _i) || !clft_run(&c, clft_engine(e)))
             continue;
         ran++;
-        const double *want = c.gold_o;
+        const double *want = c.gold[CLFT_O];
         for (int32_t b = 0; b < c.p.b; b++)
             for (int32_t i = 0; i < c.p.sq; i++)
                 for (int32_t h = 0; h < c.p.hq; h++)

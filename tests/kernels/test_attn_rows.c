@@ -91,15 +91,15 @@ START_TEST(repeats_are_equal)
         clft_upload_make(&u, s, &c);
         clft_execute(s, &c, plan, &u);
         clft_download(&u, s, &c);
-        char *first_o = c.got_o, *first_lse = c.got_lse;
-        c.got_o = c.got_lse = NULL;
+        char *first_o = c.got[CLFT_O], *first_lse = c.got[CLFT_LSE];
+        c.got[CLFT_O] = c.got[CLFT_LSE] = NULL;
         for (int n = 0; n < REPEATS; n++) {
             c.variant.queue = n % 2;
             clft_repoison(&u, s, &c);
             clft_execute(s, &c, plan, &u);
             clft_download(&u, s, &c);
-            ck_assert_msg(!memcmp(first_o, c.got_o, (size_t)c.image[CLFT_O].total) &&
-                              !memcmp(first_lse, c.got_lse, (size_t)c.image[CLFT_LSE].total),
+            ck_assert_msg(!memcmp(first_o, c.got[CLFT_O], (size_t)c.image[CLFT_O].total) &&
+                              !memcmp(first_lse, c.got[CLFT_LSE], (size_t)c.image[CLFT_LSE].total),
                           "\"%s\" engine=%s: repeat %d differs", c.name, clft_engine(e), n);
         }
         free(first_o);

@@ -22,8 +22,8 @@ check 'host includes lib/base, host and the embedded kernels' \
 check 'lib/plan includes lib/base, lib/plan' includes_only lib/plan lib/base/ lib/plan/
 check 'lib/tune includes lib/{base,ref,plan,tune}, the context, the embedded kernels' \
     includes_only lib/tune lib/base/ lib/ref/ lib/plan/ lib/tune/ host/context.h host/embedded.h
-check 'lib/ops includes lib, host, attn_args.h' \
-    includes_only lib/ops lib/ host/ cl_kernels/attn_args.h
+check 'lib/ops includes lib, host, the arguments of the kernels' \
+    includes_only lib/ops lib/ host/ 'cl_kernels/[a-z_]+_args.h'
 check 'bench includes its own and public headers' includes_only bench bench/
 
 no_calls() { ! grep -rnE '\b(cl[A-Z][A-Za-z]+|CLBlast[A-Z][A-Za-z]+)[[:space:]]*\(' lib --include='*.[ch]'; }

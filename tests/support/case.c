@@ -24,6 +24,9 @@ static const struct {
     {"mask",  offsetof(clft_variant, mask)     },
     {"ws",    offsetof(clft_variant, workspace)},
     {"queue", offsetof(clft_variant, queue)    },
+    {"beta",  offsetof(clft_variant, beta)     },
+    {"skip",  offsetof(clft_variant, skip)     },
+    {"dbias", offsetof(clft_variant, dbias)    },
     {"seed",  offsetof(clft_variant, seed)     },
 };
 #define N_WORDS (sizeof words / sizeof words[0])
@@ -70,9 +73,33 @@ static void print_name(clft_case *c)
 
 clflash_dtype clft_dtype(const clft_case *c, int array)
 {
-    if (array <= CLFT_O)
-        return c->p.dtype;
-    return array == CLFT_BIAS && (c->variant.bias & 8) ? c->p.dtype : CLFLASH_F32;
+    bool own = false;
+    switch (array) {
+    case CLFT_Q:
+    case CLFT_K:
+    case CLFT_V:
+    case CLFT_O:
+    case CLFT_DOUT: own = true; break;
+    case CLFT_DQ:
+    case CLFT_DK:
+    case CLFT_DV: own = !c->p.grad_f32; break;
+    case CLFT_BIAS: own = c->variant.bias & 8; break;
+    case CLFT_DBIAS: own = c->variant.dbias; break;
+    default: break;
+    }
+    return own ? c->p.dtype : CLFLASH_F32;
+}
+
+bool clft_is_output(const clft_case *c, int array)
+{
+    const bool bwd = c->p.op == CLFLASH_OP_BWD;
+    return c->image[array].bytes && (bwd ? array >= CLFT_DQ : array == CLFT_O || array == CLFT_LSE);
+}
+
+int64_t clft_elements(const clft_case *c, int array)
+{
+    const int64_t *n = c->image[array].n;
+    return n[0] * n[1] * n[2] * n[3];
 }
 
 char *clft_at(const clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j)
@@ -99,14 +126,15 @@ const char *clft_inside(const clft_image *m, const char *bytes, int64_t a, int64
            m->element * (a * m->stride[0] + b * m->stride[1] + i * m->stride[2] + j * m->stride[3]);
 }
 
-float clft_o(const clft_case *c, int32_t b, int32_t i, int32_t h, int32_t col)
+float clft_got(const clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j)
 {
-    return clfi_load(clft_inside(&c->image[CLFT_O], c->got_o, b, i, h, col), c->p.dtype, 0);
+    return clfi_load(clft_inside(&c->image[array], c->got[array], a, b, i, j), clft_dtype(c, array),
+                     0);
 }
 
-float clft_lse(const clft_case *c, int32_t b, int32_t h, int32_t i)
+float clft_o(const clft_case *c, int32_t b, int32_t i, int32_t h, int32_t col)
 {
-    return clfi_load(clft_inside(&c->image[CLFT_LSE], c->got_lse, 0, b, h, i), CLFLASH_F32, 0);
+    return clft_got(c, CLFT_O, b, i, h, col);
 }
 
 /* NaNs with a payload: a NaN that a kernel computes has another. */
@@ -157,9 +185,17 @@ static void make_images(clft_case *c)
     const clflash_mask *m = &p->desc.mask;
     const int32_t e = (int32_t)clflash_dtype_bytes(p->dtype);
     const int32_t bias_e = (int32_t)clflash_dtype_bytes(clft_dtype(c, CLFT_BIAS));
+    const int32_t grad_e = (int32_t)clflash_dtype_bytes(clft_dtype(c, CLFT_DQ));
+    const int32_t dbias_e = (int32_t)clflash_dtype_bytes(clft_dtype(c, CLFT_DBIAS));
+    const bool bwd = p->op == CLFLASH_OP_BWD, saved = !p->recompute;
+    const int skip = c->variant.skip;
     const int *order = p->layout == CLFLASH_LAYOUT_BHSD ? bhsd : bshd;
     const int bias = c->variant.bias, boolean = c->variant.boolean;
     const int64_t b = p->b, hq = p->hq, hk = p->hk, sq = p->sq, sk = p->sk;
+#define MASK(bits)                                                                                 \
+    {                                                                                              \
+        (bits) & 1 ? 1 : b, (bits)&2 ? 1 : hq, (bits)&4 ? 1 : sq, sk                               \
+    }
     const struct {
         bool used;
         int array;
@@ -168,33 +204,43 @@ static void make_images(clft_case *c)
         const int *order;
         int64_t gap;
     } list[] = {
-        {true,         CLFT_Q,      e,      {b, sq, hq, p->d},                  order, 3},
-        {true,         CLFT_K,      e,      {b, sk, hk, p->d},                  order, 5},
-        {true,         CLFT_V,      e,      {b, sk, hk, p->dv},                 order, 7},
-        {true,         CLFT_O,      e,      {b, sq, hq, p->dv},                 order, 9},
-        {true,         CLFT_LSE,    4,      {1, b, hq, sq},                     bshd,  0},
-        {p->seg,       CLFT_Q_SEG,  4,      {1, 1, b, sq},                      bshd,  0},
-        {p->seg,       CLFT_KV_SEG, 4,      {1, 1, b, sk},                      bshd,  0},
-        {m->positions, CLFT_Q_POS,  4,      {1, 1, b, sq},                      bshd,  0},
-        {m->positions, CLFT_KV_POS, 4,      {1, 1, b, sk},                      bshd,  0},
-        {p->kvlen,     CLFT_KV_LEN, 4,      {1, 1, 1, b},                       bshd,  0},
-        {p->alibi,     CLFT_ALIBI,  4,      {1, 1, 1, hq},                      bshd,  0},
-        {p->sink,      CLFT_SINK,   4,      {1, 1, 1, hq},                      bshd,  0},
-        {p->bias,
-         CLFT_BIAS,                 bias_e,
-         {bias & 1 ? 1 : b, bias & 2 ? 1 : hq, bias & 4 ? 1 : sq, sk},
-         bshd,                                                                         3},
-        {p->boolean,
-         CLFT_BOOL,                 1,
-         {boolean & 1 ? 1 : b, boolean & 2 ? 1 : hq, boolean & 4 ? 1 : sq, sk},
-         bshd,                                                                         5},
+        {true,                           CLFT_Q,      e,       {b, sq, hq, p->d},  order, 3 },
+        {true,                           CLFT_K,      e,       {b, sk, hk, p->d},  order, 5 },
+        {true,                           CLFT_V,      e,       {b, sk, hk, p->dv}, order, 7 },
+        {saved,                          CLFT_O,      e,       {b, sq, hq, p->dv}, order, 9 },
+        {saved,                          CLFT_LSE,    4,       {1, b, hq, sq},     bshd,  0 },
+        {p->seg,                         CLFT_Q_SEG,  4,       {1, 1, b, sq},      bshd,  0 },
+        {p->seg,                         CLFT_KV_SEG, 4,       {1, 1, b, sk},      bshd,  0 },
+        {m->positions,                   CLFT_Q_POS,  4,       {1, 1, b, sq},      bshd,  0 },
+        {m->positions,                   CLFT_KV_POS, 4,       {1, 1, b, sk},      bshd,  0 },
+        {p->kvlen,                       CLFT_KV_LEN, 4,       {1, 1, 1, b},       bshd,  0 },
+        {p->alibi,                       CLFT_ALIBI,  4,       {1, 1, 1, hq},      bshd,  0 },
+        {p->sink,                        CLFT_SINK,   4,       {1, 1, 1, hq},      bshd,  0 },
+        {p->bias,                        CLFT_BIAS,   bias_e,  MASK(bias),         bshd,  3 },
+        {p->boolean,                     CLFT_BOOL,   1,       MASK(boolean),      bshd,  5 },
+        {bwd,                            CLFT_DOUT,   e,       {b, sq, hq, p->dv}, order, 11},
+        {bwd && !(skip & 1),             CLFT_DQ,     grad_e,  {b, sq, hq, p->d},  order, 3 },
+        {bwd && !(skip & 2),             CLFT_DK,     grad_e,  {b, sk, hk, p->d},  order, 7 },
+        {bwd && !(skip & 4),             CLFT_DV,     grad_e,  {b, sk, hk, p->dv}, order, 5 },
+        {bwd && p->sink && !(skip & 8),  CLFT_DSINK,  4,       {1, 1, 1, hq},      bshd,  0 },
+        {bwd && p->bias && !(skip & 16), CLFT_DBIAS,  dbias_e, MASK(bias),         bshd,  1 },
     };
+#undef MASK
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (list[i].used)
             make_image(c, list[i].array, list[i].element, list[i].n, list[i].order, list[i].gap);
 }
 
 /* ---- data ---- */
+
+double clft_beta(const clft_case *c, int array)
+{
+    static const float each[] = {1, 0, 0.5f, 1, -2};
+    const int32_t beta = c->variant.beta;
+    if (!clft_is_output(c, array) || c->p.op != CLFLASH_OP_BWD)
+        return 0;
+    return beta == 3 ? each[array - CLFT_DQ] : beta == 2 ? 0.5 : beta;
+}
 
 static void fill_floats(clft_case *c, int array, float low, float high, float masked, clft_rng *rng)
 {
@@ -268,6 +314,10 @@ static void fill(clft_case *c)
     fill_floats(c, CLFT_SINK, -1, 1, 0, &rng);
     fill_floats(c, CLFT_BIAS, -1, 1, 0.05f, &rng);
     fill_floats(c, CLFT_BOOL, 0, 1, 0.2f, &rng);
+    fill_floats(c, CLFT_DOUT, -1, 1, 0, &rng);
+    for (int array = CLFT_DQ; array <= CLFT_DBIAS; array++)
+        if (clft_beta(c, array) != 0) /* else poison: it must not be read */
+            fill_floats(c, array, -2, 2, 0, &rng);
 }
 
 /* ---- the arguments ---- */
@@ -290,15 +340,17 @@ static void set_mask(const clft_case *c, int array, clflash_host_mask *mask)
     set_strides(m, mask->stride_bytes);
 }
 
+#define DATA(array) (void *)(c->image[array].bytes ? clft_at(c, array, 0, 0, 0, 0) : NULL)
+
 static void set_args(clft_case *c)
 {
     clflash_attn_host_args *a = &c->args;
-#define DATA(array) (void *)(c->image[array].bytes ? clft_at(c, array, 0, 0, 0, 0) : NULL)
     a->q = DATA(CLFT_Q);
     a->k = DATA(CLFT_K);
     a->v = DATA(CLFT_V);
     a->o = DATA(CLFT_O);
-    a->lse = c->variant.no_lse ? NULL : DATA(CLFT_LSE);
+    /* The backward needs it. */
+    a->lse = c->variant.no_lse && c->p.op != CLFLASH_OP_BWD ? NULL : DATA(CLFT_LSE);
     a->q_segments = DATA(CLFT_Q_SEG);
     a->kv_segments = DATA(CLFT_KV_SEG);
     a->q_positions = DATA(CLFT_Q_POS);
@@ -306,7 +358,6 @@ static void set_args(clft_case *c)
     a->kv_lengths = DATA(CLFT_KV_LEN);
     a->alibi = DATA(CLFT_ALIBI);
     a->sink = DATA(CLFT_SINK);
-#undef DATA
     set_mask(c, CLFT_BIAS, &a->bias);
     set_mask(c, CLFT_BOOL, &a->boolean);
     if (c->variant.views != 2)
@@ -317,6 +368,37 @@ static void set_args(clft_case *c)
     set_strides(&c->image[CLFT_O], a->o_stride_bytes);
 }
 
+static void set_bwd_args(clft_case *c)
+{
+    clflash_attn_bwd_host_args *a = &c->bwd;
+    clflash_host_mask dbias = {0};
+    a->fwd = c->args;
+    a->dout = DATA(CLFT_DOUT);
+    a->dq = DATA(CLFT_DQ);
+    a->dk = DATA(CLFT_DK);
+    a->dv = DATA(CLFT_DV);
+    a->dsink = DATA(CLFT_DSINK);
+    a->dbias.data = DATA(CLFT_DBIAS);
+    set_mask(c, CLFT_DBIAS, &dbias);
+    a->dbias.dtype = dbias.dtype;
+    memcpy(a->dbias.extent, dbias.extent, sizeof dbias.extent);
+    memcpy(a->dbias.stride_bytes, dbias.stride_bytes, sizeof dbias.stride_bytes);
+    a->beta = (clflash_attn_beta){
+        .dq = (float)clft_beta(c, CLFT_DQ),
+        .dk = (float)clft_beta(c, CLFT_DK),
+        .dv = (float)clft_beta(c, CLFT_DV),
+        .dsink = (float)clft_beta(c, CLFT_DSINK),
+        .dbias = (float)clft_beta(c, CLFT_DBIAS),
+    };
+    if (c->variant.views != 2)
+        return;
+    set_strides(&c->image[CLFT_DOUT], a->dout_stride_bytes);
+    set_strides(&c->image[CLFT_DQ], a->dq_stride_bytes);
+    set_strides(&c->image[CLFT_DK], a->dk_stride_bytes);
+    set_strides(&c->image[CLFT_DV], a->dv_stride_bytes);
+}
+#undef DATA
+
 void clft_case_make(clft_case *c, const clflash_attn_desc *desc, const clft_variant *variant)
 {
     clfi_err err = {0};
@@ -326,6 +408,7 @@ void clft_case_make(clft_case *c, const clflash_attn_desc *desc, const clft_vari
     make_images(c);
     fill(c);
     set_args(c);
+    set_bwd_args(c);
 }
 
 void clft_case_make_text(clft_case *c, const char *text)
@@ -338,11 +421,10 @@ void clft_case_make_text(clft_case *c, const char *text)
 
 void clft_case_free(clft_case *c)
 {
-    for (int i = 0; i < CLFT_N_ARRAYS; i++)
+    for (int i = 0; i < CLFT_N_ARRAYS; i++) {
         free(c->image[i].bytes);
-    free(c->got_o);
-    free(c->got_lse);
-    free(c->gold_o);
-    free(c->gold_lse);
+        free(c->got[i]);
+        free(c->gold[i]);
+    }
     *c = (clft_case){0};
 }

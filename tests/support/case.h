@@ -26,6 +26,12 @@ enum {
     CLFT_SINK,
     CLFT_BIAS,
     CLFT_BOOL,
+    CLFT_DOUT, /* from here on of the backward */
+    CLFT_DQ,
+    CLFT_DK,
+    CLFT_DV,
+    CLFT_DSINK,
+    CLFT_DBIAS,
     CLFT_N_ARRAYS
 };
 
@@ -51,6 +57,9 @@ typedef struct clft_variant {
     int32_t mask;      /* 1: block mask built beforehand and handed over */
     int32_t workspace; /* 1: the caller's own, at an offset; 2: at most 1 MiB may be used */
     int32_t queue;     /* 1: out-of-order, held back by a user event */
+    int32_t beta;      /* of the gradients: 0 all 0; 1 all 1; 2 all 0.5; 3 each another */
+    int32_t skip;      /* bits: gradients not asked for: 1 dq, 2 dk, 4 dv, 8 dsink, 16 dbias */
+    int32_t dbias;     /* 1: in the problem's dtype */
     int32_t seed;
 } clft_variant;
 
@@ -61,12 +70,23 @@ typedef struct clft_case {
     clfi_attn p;
     clft_variant variant;
     clft_image image[CLFT_N_ARRAYS];
-    clflash_attn_host_args args; /* into the images; o and lse stay poison */
-    char *got_o, *got_lse;       /* images of O and LSE as a device left them, or NULL */
-    double *gold_o, *gold_lse;   /* of clft_case_solve: [B,Sq,Hq,Dv], [B,Hq,Sq] */
-    double base_max, base_mean;  /* errors of standard attention in the tensor's precision */
+    clflash_attn_host_args args; /* into the images */
+    clflash_attn_bwd_host_args bwd;
+    /* Of outputs, NULL else: the image as a device left it, what is right (in the order of the
+     * image's coordinates, old contents times beta included), and the errors of standard
+     * attention in the tensor's precision. */
+    char *got[CLFT_N_ARRAYS];
+    double *gold[CLFT_N_ARRAYS];
+    double base_max[CLFT_N_ARRAYS], base_mean[CLFT_N_ARRAYS];
+    double terms[CLFT_N_ARRAYS]; /* the largest sum of magnitudes behind an element */
+    bool solved;                 /* gold is there */
     bool may_be_zero;            /* a reference that is mostly zero is meant so */
 } clft_case;
+
+/* Whether the call writes this array. The forward's o and lse are inputs of the backward. */
+bool clft_is_output(const clft_case *c, int array);
+/* Elements of an image. */
+int64_t clft_elements(const clft_case *c, int array);
 
 /* "PROBLEM [| views=2 seg=1 ...]", every word of the variant optional. */
 void clft_case_parse(const char *text, clflash_attn_desc *desc, clft_variant *variant);
@@ -77,8 +97,8 @@ void clft_case_make(clft_case *c, const clflash_attn_desc *desc, const clft_vari
 void clft_case_make_text(clft_case *c, const char *text);
 void clft_case_free(clft_case *c);
 
-/* Elements of an image by their four coordinates: q, k, v, o as batch, sequence, head,
- * column; LSE as 0, batch, head, row; masks as batch, head, query, key; others 0, 0, row, i. */
+/* Elements of an image by their four coordinates: tensors as batch, sequence, head, column;
+ * LSE as 0, batch, head, row; masks as batch, head, query, key; others 0, 0, row, i. */
 char *clft_at(const clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j);
 float clft_get(const clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j);
 void clft_set(clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j, float value);
@@ -86,12 +106,22 @@ clflash_dtype clft_dtype(const clft_case *c, int array);
 /* The same within another copy of the image. */
 const char *clft_inside(const clft_image *m, const char *bytes, int64_t a, int64_t b, int64_t i,
                         int64_t j);
-/* O and LSE as the device left them. */
+/* An element of an output as the device left it, and of O. */
+float clft_got(const clft_case *c, int array, int64_t a, int64_t b, int64_t i, int64_t j);
 float clft_o(const clft_case *c, int32_t b, int32_t i, int32_t h, int32_t col);
-float clft_lse(const clft_case *c, int32_t b, int32_t h, int32_t i);
+/* beta of a gradient. */
+double clft_beta(const clft_case *c, int array);
 
-/* check.c: the reference and the baseline's errors; again after data was changed. */
+/* baseline.c: standard attention in the tensor's own precision, as anyone would write it. Every
+ * element of every output, in the order of the image's coordinates, NULL else; what the output
+ * would be without beta and before its last rounding. Fills c->terms. Free each. */
+void clft_baseline(clft_case *c, float *out[CLFT_N_ARRAYS]);
+
+/* check.c: the reference and the baseline's errors; again after data was changed. For the
+ * backward, o and lse become the reference's. */
 void clft_case_solve(clft_case *c);
+/* Whether more than nine tenths of a solved output are 0. */
+bool clft_mostly_zero(const clft_case *c, int array);
 /* Whether the device's result is right, everything else untouched; `why` says what is not. */
 bool clft_case_check(const clft_case *c, char *why, size_t why_bytes);
 

@@ -52,16 +52,22 @@ void clft_session_end(void)
     clflash_context_destroy(&session.ctx);
 }
 
-const char *clft_engine(int index)
+const char *clft_engine_of(clflash_op op, int index)
 {
-    return index < clfi_n_attn_fwd_engines ? clfi_attn_fwd_engines[index]->name : NULL;
+    int32_t n;
+    const clfi_engine *const *engines = clfi_engines(op, &n);
+    return index < n ? engines[index]->name : NULL;
 }
+
+const char *clft_engine(int index) { return clft_engine_of(CLFLASH_OP_FWD, index); }
 
 /* ---- buffers ---- */
 
 static void set_view(const clft_upload *u, const clft_case *c, int array, const int64_t strides[3],
                      clflash_view *view)
 {
+    if (!u->mem[array])
+        return;
     view->buffer = u->mem[array];
     view->offset_bytes = c->image[array].offset;
     memcpy(view->stride_bytes, strides, sizeof view->stride_bytes);
@@ -85,6 +91,36 @@ static void set_mask(const clft_upload *u, const clft_case *c, int array,
     memcpy(view->stride_bytes, host->stride_bytes, sizeof view->stride_bytes);
 }
 
+static void set_bwd(clft_upload *u, const clft_case *c)
+{
+    const clflash_attn_fwd_args *f = &u->args;
+    const clflash_attn_bwd_host_args *host = &c->bwd;
+    clflash_attn_bwd_args *a = &u->bwd;
+    const clflash_host_mask dbias = {
+        .dtype = host->dbias.dtype,
+        .extent = {host->dbias.extent[0],       host->dbias.extent[1],       host->dbias.extent[2]},
+        .stride_bytes = {host->dbias.stride_bytes[0], host->dbias.stride_bytes[1],
+                   host->dbias.stride_bytes[2]                                                    }
+    };
+    *a = (clflash_attn_bwd_args){.q = f->q,
+                                 .k = f->k,
+                                 .v = f->v,
+                                 .o = f->o,
+                                 .lse = f->lse,
+                                 .beta = host->beta,
+                                 .arrays = f->arrays,
+                                 .alibi = f->alibi,
+                                 .sink = f->sink,
+                                 .bias = f->bias,
+                                 .boolean = f->boolean};
+    set_view(u, c, CLFT_DOUT, host->dout_stride_bytes, &a->dout);
+    set_view(u, c, CLFT_DQ, host->dq_stride_bytes, &a->dq);
+    set_view(u, c, CLFT_DK, host->dk_stride_bytes, &a->dk);
+    set_view(u, c, CLFT_DV, host->dv_stride_bytes, &a->dv);
+    set_buffer(u, c, CLFT_DSINK, &a->dsink);
+    set_mask(u, c, CLFT_DBIAS, &dbias, &a->dbias);
+}
+
 void clft_upload_make(clft_upload *u, const clft_session *s, const clft_case *c)
 {
     *u = (clft_upload){0};
@@ -103,7 +139,7 @@ void clft_upload_make(clft_upload *u, const clft_session *s, const clft_case *c)
     set_view(u, c, CLFT_K, c->args.k_stride_bytes, &a->k);
     set_view(u, c, CLFT_V, c->args.v_stride_bytes, &a->v);
     set_view(u, c, CLFT_O, c->args.o_stride_bytes, &a->o);
-    if (!c->variant.no_lse)
+    if (c->args.lse)
         set_buffer(u, c, CLFT_LSE, &a->lse);
     set_buffer(u, c, CLFT_Q_SEG, &a->arrays.q_segments);
     set_buffer(u, c, CLFT_KV_SEG, &a->arrays.kv_segments);
@@ -114,6 +150,7 @@ void clft_upload_make(clft_upload *u, const clft_session *s, const clft_case *c)
     set_buffer(u, c, CLFT_SINK, &a->sink);
     set_mask(u, c, CLFT_BIAS, &c->args.bias, &a->bias);
     set_mask(u, c, CLFT_BOOL, &c->args.boolean, &a->boolean);
+    set_bwd(u, c);
 }
 
 void clft_upload_free(clft_upload *u)
@@ -137,17 +174,19 @@ static void read_image(const clft_session *s, cl_mem mem, const clft_image *m, c
 
 void clft_download(const clft_upload *u, const clft_session *s, clft_case *c)
 {
-    read_image(s, u->mem[CLFT_O], &c->image[CLFT_O], &c->got_o);
-    read_image(s, u->mem[CLFT_LSE], &c->image[CLFT_LSE], &c->got_lse);
+    for (int array = 0; array < CLFT_N_ARRAYS; array++)
+        if (clft_is_output(c, array))
+            read_image(s, u->mem[array], &c->image[array], &c->got[array]);
 }
 
 void clft_repoison(const clft_upload *u, const clft_session *s, const clft_case *c)
 {
-    for (int array = CLFT_O; array <= CLFT_LSE; array++)
-        require(clEnqueueWriteBuffer(s->in_order, u->mem[array], CL_TRUE, 0,
-                                     (size_t)c->image[array].total, c->image[array].bytes, 0, NULL,
-                                     NULL),
-                "poisoning an output");
+    for (int array = 0; array < CLFT_N_ARRAYS; array++)
+        if (clft_is_output(c, array))
+            require(clEnqueueWriteBuffer(s->in_order, u->mem[array], CL_TRUE, 0,
+                                         (size_t)c->image[array].total, c->image[array].bytes, 0,
+                                         NULL, NULL),
+                    "poisoning an output");
 }
 
 /* ---- plans and calls ---- */
@@ -160,7 +199,9 @@ clflash_plan *clft_plan(const clft_session *s, const clft_case *c, const char *e
     snprintf(desc.choice.engine, sizeof desc.choice.engine, "%s", engine);
     const clflash_plan_params params = {.max_workspace_bytes =
                                             c->variant.workspace == 2 ? 1 << 20 : 0};
-    const clflash_status status = clflash_attn_fwd_plan(&plan, s->ctx, &desc, &params);
+    const clflash_status status = desc.op == CLFLASH_OP_BWD
+                                      ? clflash_attn_bwd_plan(&plan, s->ctx, &desc, &params)
+                                      : clflash_attn_fwd_plan(&plan, s->ctx, &desc, &params);
     if (status == CLFLASH_OK)
         return plan;
     clflash_context_last_error(s->ctx, why, why_bytes);
@@ -187,7 +228,7 @@ static void make_mask(const clft_session *s, const clft_case *c, const clflash_p
     if (status != CLFLASH_OK)
         return;
     call_failed(s, c, clflash_block_mask_build(u->mask, queue, &u->args.arrays, 0, NULL, built));
-    u->args.block_mask = u->mask;
+    u->args.block_mask = u->bwd.block_mask = u->mask;
 }
 
 static void make_workspace(const clft_session *s, const clft_case *c, const clflash_plan *plan,
@@ -200,7 +241,7 @@ static void make_workspace(const clft_session *s, const clft_case *c, const clfl
     u->workspace = clCreateBuffer(clflash_context_cl(s->ctx), CL_MEM_READ_WRITE,
                                   (size_t)(bytes + offset), NULL, &status);
     require(status, "a workspace");
-    u->args.workspace = (clflash_buffer){u->workspace, offset};
+    u->args.workspace = u->bwd.workspace = (clflash_buffer){u->workspace, offset};
 }
 
 void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
@@ -218,7 +259,11 @@ void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan 
         wait[n++] = clCreateUserEvent(clflash_context_cl(s->ctx), &status);
         require(status, "a user event");
     }
-    call_failed(s, c, clflash_attn_fwd(plan, queue, &u->args, n, n ? wait : NULL, &done));
+    const cl_event *const list = n ? wait : NULL;
+    call_failed(s, c,
+                c->p.op == CLFLASH_OP_BWD
+                    ? clflash_attn_bwd(plan, queue, &u->bwd, n, list, &done)
+                    : clflash_attn_fwd(plan, queue, &u->args, n, list, &done));
     ck_assert_ptr_nonnull(done);
     if (out_of_order) {
         cl_int state;
@@ -257,7 +302,7 @@ bool clft_run(clft_case *c, const char *engine)
 bool clft_run_checked(clft_case *c, const char *engine)
 {
     char why[512];
-    if (!c->gold_o)
+    if (!c->solved)
         clft_case_solve(c);
     if (getenv("CLFT_LOG"))
         fprintf(stderr, "# %s engine=%s\n", c->name, engine);
@@ -280,9 +325,10 @@ void clft_check_engines(clft_case *c)
     static int n_cases;
     int ran = 0;
     const char *const only = getenv("CLFT_ENGINE");
-    for (int i = 0; clft_engine(i); i++)
-        if (only ? strcmp(only, clft_engine(i)) == 0 : !clft_left_out(clft_engine(i), ran, n_cases))
-            ran += clft_run_checked(c, clft_engine(i));
+    const char *engine;
+    for (int i = 0; (engine = clft_engine_of(c->p.op, i)); i++)
+        if (only ? strcmp(only, engine) == 0 : !clft_left_out(engine, ran, n_cases))
+            ran += clft_run_checked(c, engine);
     n_cases++;
     /* A single engine may leave out what it cannot, but not the one case asked for. */
     ck_assert_msg(ran > 0 || (only && !getenv("CLFT_CASE")), "%s: no engine ran it", c->name);

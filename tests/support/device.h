@@ -14,27 +14,30 @@ typedef struct clft_session {
 clft_session *clft_session_get(void);
 void clft_session_end(void);
 
-/* Engines by name, in the library's order; NULL past the last. */
+/* Engines of an operation by name, in the library's order; NULL past the last. */
+const char *clft_engine_of(clflash_op op, int index);
+/* Of the forward. */
 const char *clft_engine(int index);
 
 /* The case's images in buffers of their own. */
 typedef struct clft_upload {
     cl_mem mem[CLFT_N_ARRAYS], workspace;
     clflash_attn_fwd_args args;
+    clflash_attn_bwd_args bwd;
     clflash_block_mask *mask;
 } clft_upload;
 void clft_upload_make(clft_upload *u, const clft_session *s, const clft_case *c);
 void clft_upload_free(clft_upload *u);
-/* Copies O and LSE to the case. */
+/* Copies the outputs to the case. */
 void clft_download(const clft_upload *u, const clft_session *s, clft_case *c);
-/* Poisons O and LSE on the device again. */
+/* The outputs on the device as they were: poison, or what beta adds to. */
 void clft_repoison(const clft_upload *u, const clft_session *s, const clft_case *c);
 
 /* A plan with this engine, NULL where the engine says that it cannot (`why` has the text);
  * any other failure fails the test. */
 clflash_plan *clft_plan(const clft_session *s, const clft_case *c, const char *engine, char *why,
                         size_t why_bytes);
-/* One forward, finished on return, as the variant says; fails the test on an error. */
+/* One call, finished on return, as the variant says; fails the test on an error. */
 void clft_execute(const clft_session *s, const clft_case *c, const clflash_plan *plan,
                   clft_upload *u);
 

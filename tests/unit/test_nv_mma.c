@@ -123,7 +123,7 @@ END_TEST
 
 int main(void)
 {
-    engine = clfi_engine_find("nv_mma");
+    engine = clfi_engine_find(CLFLASH_OP_FWD, "nv_mma");
     Suite *suite = suite_create("nv_mma");
     TCase *tcase = tcase_create("nv_mma");
     tcase_add_loop_test(tcase, devices_and_problems, 0, sizeof devices / sizeof devices[0]);

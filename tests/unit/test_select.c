@@ -270,7 +270,7 @@ START_TEST(every_shipped_row_fits_and_is_reached)
 {
     for (const clfi_shipped *const *table = clfi_shipped_tables; *table; table++)
         for (const clfi_shipped *s = *table; s->engine; s++) {
-            const clfi_engine *e = clfi_engine_find(s->engine);
+            const clfi_engine *e = clfi_engine_find(CLFLASH_OP_FWD, s->engine);
             clfi_row row;
             clfi_err err = {0};
             ck_assert_msg(e != NULL, "shipped row of unknown engine '%s'", s->engine);
@@ -292,7 +292,7 @@ START_TEST(rows_print_and_parse)
         const clfi_engine *e = clfi_attn_fwd_engines[i];
         clfi_row row, back;
         char text[256], worse[300];
-        ck_assert_ptr_eq(clfi_engine_find(e->name), e);
+        ck_assert_ptr_eq(clfi_engine_find(CLFLASH_OP_FWD, e->name), e);
         e->safe(&p, &dev, &row);
         clfi_row_print(e, &row, text, sizeof text);
         ck_assert_uint_lt(strlen(text), sizeof text - 1);

@@ -1,5 +1,5 @@
-/* verify.c -- whether a row's result is right: data, reference, tolerance. (L3, no OpenCL) */
-#include "lib/tune/verify.h"
+/* case.c -- data for checks and timings. (L3, no OpenCL) */
+#include "lib/tune/case.h"
 
 #include "lib/base/alloc.h"
 #include "lib/base/half.h"
@@ -124,11 +124,14 @@ static bool make_tensors(clfi_case *c, uint32_t *state)
     a->q = draw_floats(c, p->dtype, q_rows * p->d, -3, 3, state);
     a->k = draw_floats(c, p->dtype, k_rows * p->d, -1, 1, state);
     a->v = draw_floats(c, p->dtype, k_rows * p->dv, -1, 1, state);
+    if (p->op == CLFLASH_OP_BWD)
+        c->dout = draw_floats(c, p->dtype, q_rows * p->dv, -1, 1, state);
     if (p->alibi)
         a->alibi = draw_floats(c, CLFLASH_F32, p->hq, 0, 0.25f, state);
     if (p->sink)
         a->sink = draw_floats(c, CLFLASH_F32, p->hq, -1, 1, state);
-    return a->q && a->k && a->v && (!p->alibi || a->alibi) && (!p->sink || a->sink);
+    return a->q && a->k && a->v && (c->dout || p->op != CLFLASH_OP_BWD) &&
+           (!p->alibi || a->alibi) && (!p->sink || a->sink);
 }
 
 static bool make_arrays(clfi_case *c)
@@ -167,63 +170,10 @@ void clfi_case_free(clfi_case *c)
     const void *const data[] = {a->q,           a->k,           a->v,
                                 a->alibi,       a->sink,        a->q_segments,
                                 a->kv_segments, a->q_positions, a->kv_positions,
-                                a->kv_lengths,  a->bias.data,   a->boolean.data};
+                                a->kv_lengths,  a->bias.data,   a->boolean.data,
+                                c->dout};
     for (size_t i = 0; i < sizeof data / sizeof data[0]; i++)
         clfi_free(c->allocator, (void *)data[i]);
     c->args = (clflash_attn_host_args){0};
-}
-
-int64_t clfi_case_o_elements(const clfi_attn *p) { return (int64_t)p->b * p->sq * p->hq * p->dv; }
-int64_t clfi_case_lse_elements(const clfi_attn *p) { return (int64_t)p->b * p->hq * p->sq; }
-
-/* ---- comparison ---- */
-
-double clfi_verify_tolerance(const clfi_attn *p)
-{
-    /* |v| <= 1, so o moves at most by twice what a score moves. Scores are sums of D
-     * products of size up to 3 * scale in f32 (random walk: sqrt(D) roundings), plus the
-     * error of exp; storage in 16 bits adds roundings of o, and of the weights where matrix
-     * units take them in that type. */
-    const double u32 = clfi_unit_roundoff(CLFLASH_F32), u = clfi_unit_roundoff(p->dtype);
-    const double score = 1 + 3 * fabs((double)p->scale) * sqrt((double)p->d);
-    return 16 * (8 + sqrt((double)p->d)) * score * u32 + (p->dtype == CLFLASH_F32 ? 0 : 4 * u);
-}
-
-static double larger(double most, double difference)
-{
-    return isnan(difference) ? INFINITY : difference > most ? difference : most;
-}
-
-double clfi_verify_o(const clfi_attn *p, const void *o, const double *want)
-{
-    const bool bhsd = p->layout == CLFLASH_LAYOUT_BHSD;
-    double most = 0;
-    for (int64_t n = 0; n < clfi_case_o_elements(p); n++) {
-        int64_t at = n;
-        if (bhsd) { /* n counts [B,Sq,Hq,Dv] */
-            const int64_t c = n % p->dv, h = n / p->dv % p->hq, s = n / p->dv / p->hq % p->sq;
-            const int64_t b = n / p->dv / p->hq / p->sq;
-            at = ((b * p->hq + h) * p->sq + s) * p->dv + c;
-        }
-        most = larger(most, fabs((double)clfi_load(o, p->dtype, at) - want[n]));
-    }
-    return most;
-}
-
-double clfi_verify_same(const clfi_attn *p, const void *o, const void *other)
-{
-    double most = 0;
-    for (int64_t n = 0; n < clfi_case_o_elements(p); n++)
-        most = larger(
-            most, fabs((double)clfi_load(o, p->dtype, n) - (double)clfi_load(other, p->dtype, n)));
-    return most;
-}
-
-double clfi_verify_lse(const clfi_attn *p, const float *lse, const double *want)
-{
-    double most = 0;
-    for (int64_t n = 0; n < clfi_case_lse_elements(p); n++)
-        if ((double)lse[n] != want[n]) /* equal infinities have no difference */
-            most = larger(most, fabs((double)lse[n] - want[n]));
-    return most;
+    c->dout = NULL;
 }

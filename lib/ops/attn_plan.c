@@ -1,4 +1,4 @@
-/* attn_fwd_plan.c -- from a descriptor to a plan: check, select, probe, build, size. (L4) */
+/* attn_plan.c -- from a descriptor to a plan: check, select, probe, build, size. (L4) */
 #include "lib/ops/attn_tune.h"
 #include "lib/ops/plan.h"
 
@@ -15,12 +15,12 @@ static int32_t blocks_of(int32_t len, int32_t block)
     return block > 0 ? (int32_t)(((int64_t)len + block - 1) / block) : 0;
 }
 
-static clflash_status check_built(const clflash_plan *plan, clfi_err *err)
+static clflash_status check_built(const clflash_plan *plan, const clfi_kernel *kernel,
+                                  const clfi_launch *l, clfi_err *err)
 {
     clfi_kernel_facts facts;
     const clfi_profile *dev = clfi_context_profile(plan->ctx);
-    clfi_kernel_get_facts(plan->kernel, &facts);
-    const clfi_launch *l = &plan->launch;
+    clfi_kernel_get_facts(kernel, &facts);
     size_t items = 1;
     for (uint32_t d = 0; d < l->dims; d++)
         items *= l->local[d];
@@ -33,7 +33,7 @@ static clflash_status check_built(const clflash_plan *plan, clfi_err *err)
     return CLFLASH_OK;
 }
 
-static clflash_status make_flash(clflash_plan *plan, clfi_err *err)
+clflash_status clfi_plan_make_flash(clflash_plan *plan, clfi_err *err)
 {
     const clfi_engine *e = plan->engine;
     const clfi_attn *p = &plan->p;
@@ -48,12 +48,25 @@ static clflash_status make_flash(clflash_plan *plan, clfi_err *err)
     CLF_REQUIRE(err, !options.truncated, CLFLASH_INTERNAL, "%s: its options are too long", e->name);
     e->launch(p, dev, &plan->row, &plan->launch);
     CLF_TRY(clfi_kernel_get(&plan->kernel, plan->ctx, e->source, e->kernel, text, err));
-    CLF_TRY(check_built(plan, err));
-    if (p->blocks) {
-        CLF_TRY(clfi_block_builder_make(&plan->blocks, plan->ctx, p, err));
-        plan->workspace_bytes = clfi_blocks_bytes(p, plan->nqb, plan->nkb);
+    CLF_TRY(check_built(plan, plan->kernel, &plan->launch, err));
+    for (int32_t i = 0; i < e->n_more; i++) {
+        const clfi_part *part = &e->more[i];
+        part->launch(p, dev, &plan->row, &plan->more_launch[i]);
+        if (plan->more_launch[i].dims == 0)
+            continue;
+        CLF_TRY(clfi_kernel_get(&plan->more[i], plan->ctx, part->source, part->kernel, text, err));
+        CLF_TRY(check_built(plan, plan->more[i], &plan->more_launch[i], err));
     }
-    CLF_TRY(clfi_parts_make(plan, e->parts ? e->parts(p, &plan->row) : 1, err));
+    if (p->blocks)
+        CLF_TRY(clfi_block_builder_make(&plan->blocks, plan->ctx, p, err));
+    return CLFLASH_OK;
+}
+
+clflash_status clfi_plan_check_workspace(const clflash_plan *plan, int64_t max_bytes, clfi_err *err)
+{
+    CLF_REQUIRE(err, max_bytes == 0 || plan->workspace_bytes <= max_bytes, CLFLASH_UNSUPPORTED,
+                "%s: it needs %lld bytes of workspace, more than the %lld allowed",
+                plan->engine->name, (long long)plan->workspace_bytes, (long long)max_bytes);
     return CLFLASH_OK;
 }
 
@@ -61,25 +74,27 @@ static clflash_status make_flash(clflash_plan *plan, clfi_err *err)
 static clflash_status make_empty(clflash_plan *plan, clfi_err *err)
 {
     char options[64];
-    snprintf(options, sizeof options, "-DP_DTYPE=%d -DT_WG=1", (int)plan->p.dtype);
+    snprintf(options, sizeof options, "-DP_DTYPE=%d -DP_OUT_F32=0 -DT_WG=1", (int)plan->p.dtype);
     return clfi_kernel_get(&plan->empty, plan->ctx, "convert.cl", "clf_attn_empty", options, err);
 }
 
 static clflash_status make_kernels(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err)
 {
     const clfi_attn *p = &plan->p;
+    if (p->op == CLFLASH_OP_BWD)
+        return clfi_bwd_make(plan, max_workspace_bytes, err);
     if (p->b == 0 || p->sq == 0)
         return CLFLASH_OK; /* nothing is ever launched */
     if (p->sk == 0)
         return make_empty(plan, err);
     if (!plan->engine->source)
         return clfi_standard_make(plan, max_workspace_bytes, err);
-    CLF_TRY(make_flash(plan, err));
-    CLF_REQUIRE(
-        err, max_workspace_bytes == 0 || plan->workspace_bytes <= max_workspace_bytes,
-        CLFLASH_UNSUPPORTED, "%s: it needs %lld bytes of workspace, more than the %lld allowed",
-        plan->engine->name, (long long)plan->workspace_bytes, (long long)max_workspace_bytes);
-    return CLFLASH_OK;
+    CLF_TRY(clfi_plan_make_flash(plan, err));
+    if (p->blocks)
+        plan->workspace_bytes = clfi_blocks_bytes(p, plan->nqb, plan->nkb);
+    const clfi_engine *e = plan->engine;
+    CLF_TRY(clfi_split_make(plan, e->splits ? e->splits(p, &plan->row) : 1, err));
+    return clfi_plan_check_workspace(plan, max_workspace_bytes, err);
 }
 
 static clflash_status make_plan(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
@@ -113,8 +128,11 @@ void clflash_plan_destroy(clflash_plan **pointer)
         return;
     clflash_plan *plan = *pointer;
     clfi_kernel_release(plan->kernel);
+    for (int i = 0; i < CLFI_MAX_PARTS; i++)
+        clfi_kernel_release(plan->more[i]);
     clfi_kernel_release(plan->empty);
-    clfi_kernel_release(plan->parts.merge);
+    clfi_kernel_release(plan->split.merge);
+    clfi_bwd_free(&plan->bwd);
     clfi_block_builder_free(&plan->blocks);
     clfi_standard_free(&plan->standard);
     clfi_free(clfi_context_allocator(plan->ctx), plan);
@@ -188,16 +206,14 @@ static void measure(clflash_context *ctx, const clfi_attn *p, double limit_s)
         clfi_log(ctx, CLFLASH_LOG_WARNING, "tuning for this plan failed: %s", err.text);
 }
 
-static clflash_status plan_fwd(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
-                               const clflash_plan_params *params, clfi_err *err)
+static clflash_status plan_op(clflash_plan **out, clflash_context *ctx, const clfi_attn *p,
+                              const clflash_plan_params *params, clfi_err *err)
 {
     clfi_candidate c[CLFI_MAX_ENGINES];
     int32_t n = 0;
     char text[WHY_BYTES];
     clfi_strbuf why = clfi_strbuf_on(text, sizeof text);
     const bool cached = params->rigor == CLFLASH_PLAN_CACHED;
-    CLF_REQUIRE(err, p->op == CLFLASH_OP_FWD, CLFLASH_INVALID_ARGUMENT,
-                "the descriptor's op is not fwd");
     CLF_REQUIRE(err, params->rigor >= CLFLASH_PLAN_ESTIMATE && params->rigor <= CLFLASH_PLAN_CACHED,
                 CLFLASH_INVALID_ARGUMENT, "rigor %d is not one of clflash_plan_rigor",
                 (int)params->rigor);
@@ -215,9 +231,8 @@ static clflash_status plan_fwd(clflash_plan **out, clflash_context *ctx, const c
     return first_that_works(out, ctx, p, c, n, params->max_workspace_bytes, &why, err);
 }
 
-clflash_status clflash_attn_fwd_plan(clflash_plan **out, clflash_context *ctx,
-                                     const clflash_attn_desc *desc,
-                                     const clflash_plan_params *params)
+static clflash_status plan(clflash_plan **out, clflash_context *ctx, clflash_op op,
+                           const clflash_attn_desc *desc, const clflash_plan_params *params)
 {
     static const clflash_plan_params defaults = {0};
     if (out)
@@ -231,7 +246,10 @@ clflash_status clflash_attn_fwd_plan(clflash_plan **out, clflash_context *ctx,
     if (desc)
         clflash_attn_desc_print(desc, problem, sizeof problem);
     if (status == CLFLASH_OK)
-        status = plan_fwd(out, ctx, &p, params ? params : &defaults, &err);
+        status = p.op == op
+                     ? plan_op(out, ctx, &p, params ? params : &defaults, &err)
+                     : clfi_fail(&err, CLFLASH_INVALID_ARGUMENT, "the descriptor's op is not %s",
+                                 op == CLFLASH_OP_BWD ? "bwd" : "fwd");
     if (status != CLFLASH_OK) {
         err.status = status;
         return clfi_context_fail(ctx, "plan", &err, problem[0] ? problem : NULL);
@@ -241,6 +259,20 @@ clflash_status clflash_attn_fwd_plan(clflash_plan **out, clflash_context *ctx,
     clfi_log(ctx, CLFLASH_LOG_INFO, "plan [%s]: %s %s (%s)", problem, (*out)->engine->name, row,
              (*out)->origin);
     return CLFLASH_OK;
+}
+
+clflash_status clflash_attn_fwd_plan(clflash_plan **out, clflash_context *ctx,
+                                     const clflash_attn_desc *desc,
+                                     const clflash_plan_params *params)
+{
+    return plan(out, ctx, CLFLASH_OP_FWD, desc, params);
+}
+
+clflash_status clflash_attn_bwd_plan(clflash_plan **out, clflash_context *ctx,
+                                     const clflash_attn_desc *desc,
+                                     const clflash_plan_params *params)
+{
+    return plan(out, ctx, CLFLASH_OP_BWD, desc, params);
 }
 
 int64_t clflash_plan_workspace_bytes(const clflash_plan *plan)
