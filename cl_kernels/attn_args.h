@@ -32,8 +32,14 @@ typedef struct clf_attn_args {
     clf_i32 nqb, nkb;         /* P_BLOCKS: query and key blocks per batch in the block mask */
     float scale;              /* natural units; kernels fold log2(e) themselves */
     float softcap;            /* P_SOFTCAP */
-    clf_i32 reserved;
+    clf_i32 splits;           /* of the keys; > 1: see CLF_SPLIT_FLOATS */
 } clf_attn_args;
+
+/* Keys in parts: a kernel whose a.splits > 1 writes neither o nor lse. Each part leaves one
+ * record a row, [parts, B, Hq, Sq], in the buffer that comes as lse (from lse_off on): o not
+ * yet divided [Dv], the sum, and the maximum in units of log 4. A part without a visible key
+ * leaves o = 0, sum 0, maximum -INFINITY; the sink is in part 0. attn_merge.cl does the rest. */
+#define CLF_SPLIT_FLOATS(dv) ((dv) + 2)
 
 /* Block mask: one record of CLF_BLOCK_INTS ints per query block [B, nqb], then per key block
  * [B, nkb]. Made by attn_blocks.cl, read through mask.clh. */

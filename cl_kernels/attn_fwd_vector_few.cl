@@ -1,20 +1,24 @@
 /* attn_fwd_vector_few.cl -- attention forward for CPU drivers and few query rows.
  *
  * With one to sixteen queries, queries in lanes would leave most lanes idle. Here a
- * work-group is one work-item that owns T_ROWS rows (query, head) of one KV head, so that
- * all query heads of that KV head share each read of K and V. Lanes run along the head
- * dimension in q.k and p.v, along keys in between (terms, masks, exponential).
+ * work-group is one work-item that owns T_ROWS rows (query, head) of each of T_HEADS KV
+ * heads, so that all query heads of a KV head share each read of K and V, and heads that lie
+ * beside each other in [B,S,H,D] are read together. Lanes run along the head dimension in q.k
+ * and p.v, along keys in between (terms, masks, exponential). Keys may come in parts:
+ * attn_args.h, CLF_SPLIT_FLOATS.
  *
  * P_D P_DV  head dimensions                           (problem)
  * T_W       lanes: 8 (AVX2) or 16 (AVX-512)             (tuned)
- * T_ROWS    rows of a work-group: 1, 2 or a multiple of 4
+ * T_ROWS    rows per KV head of a work-group: 1, 2 or a multiple of 4
+ * T_HEADS   KV heads of a work-group
  * T_BKV     keys per block: multiple of T_W
  * Needs     local memory: attn_fwd_vector_few.c, local_bytes().
- * Grid      global (row tiles of Sq * group, Hk, B), local (1, 1, 1).
+ * Grid      global (row tiles of Sq * group, tiles of Hk, B * parts), local (1, 1, 1).
  * Math      docs/math.md; the same as lib/ref. */
 #include "vector.clh"
 
-#if !defined(P_D) || !defined(P_DV) || !defined(T_ROWS) || !defined(T_BKV)
+#if !defined(P_D) || !defined(P_DV) || !defined(T_ROWS) || !defined(T_HEADS) ||           \
+    !defined(T_BKV)
 #error "attn_fwd_vector_few.cl: a macro is missing"
 #endif
 #if T_BKV % T_W != 0 || (T_ROWS > 2 && T_ROWS % 4 != 0)
@@ -29,13 +33,25 @@
 #define FEW_TESTS (P_BAND || P_SEG || P_BOOL)
 #define FEW_MASKS (FEW_TESTS || P_BIAS) /* a bias of -inf masks */
 
-/* What one work-group works on. */
+/* One KV head of what a work-group works on. */
 typedef struct few_work {
     __local clf_vf *q, *o, *s; /* rows of q, rows of o, scores [row][key] */
     __local clf_vf *l;         /* running sum, one partial sum per lane */
     __local float *m;          /* running maximum */
     int b, hk, r0, n_rows;     /* rows r0 .. r0 + n_rows of Sq * group */
+    int part;                  /* of the keys */
 } few_work;
+
+/* The KV head n after that of w. Scores are shared: they live for one head and block. */
+CLF_INLINE few_work few_at(few_work w, int n)
+{
+    w.hk += n;
+    w.q += n * T_ROWS * FEW_DW;
+    w.o += n * T_ROWS * FEW_DVW;
+    w.l += n * T_ROWS;
+    w.m += n * T_ROWS;
+    return w;
+}
 
 /* Row r is query r / group of query head hk * group + r % group; rows past the last
  * repeat it and are not stored. */
@@ -248,7 +264,9 @@ CLF_INLINE bool few_non_finite(__global const clf_t *v, long stride, int n)
 }
 #endif
 
-CLF_INLINE void few_load(few_work w, clf_attn_args a, __global const clf_t *q)
+/* Rows of q, scaled; no key seen yet. */
+CLF_INLINE void few_begin(few_work w, clf_attn_args a, __global const clf_t *q,
+                          CLF_MASK_PARAMS int unused)
 {
     const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
     for (int r = 0; r < T_ROWS; r++) {
@@ -256,7 +274,40 @@ CLF_INLINE void few_load(few_work w, clf_attn_args a, __global const clf_t *q)
             q + a.q_off + w.b * a.q_sb + few_head(w, a, r) * a.q_sh + few_query(w, a, r) * a.q_ss;
         for (int c = 0; c < FEW_DW; c++)
             w.q[r * FEW_DW + c] = vec_read_row(row, c, P_D) * scale;
+        for (int c = 0; c < FEW_DVW; c++)
+            w.o[r * FEW_DVW + c] = (clf_vf)(0.0f);
+        w.l[r] = (clf_vf)(0.0f);
+        w.m[r] = -INFINITY;
+#if P_SINK /* a key without a value, in one part; one lane counts it */
+        if (w.part == 0) {
+            w.m[r] = sink[a.sink_off + few_head(w, a, r)] * CLF_LOG4E;
+            ((__local float *)(w.l + r))[0] = 1.0f;
+        }
+#endif
     }
+}
+
+/* One block of n keys from j0 on; k and v point at the first row of the head. */
+CLF_INLINE void few_block(few_work w, clf_attn_args a, __global const clf_t *k,
+                          __global const clf_t *v, int j0, int n, bool tested,
+                          CLF_MASK_PARAMS int unused)
+{
+    float c[T_ROWS];
+    few_dots(w, k + j0 * a.k_ss, a.k_ss, n);
+    if (CLF_HAS_TERMS || tested || n % T_W != 0)
+        few_mask(w, a, j0, n, tested, CLF_MASK_ARGS 0);
+    v += j0 * a.v_ss;
+#if FEW_MASKS
+    if (tested && few_non_finite(v, a.v_ss, n)) {
+        for (int r = 0; r < T_ROWS; r++)
+            c[r] = few_weights(w, r, n, true);
+        few_weighted_sum_careful(w, v, a.v_ss, n, c);
+        return;
+    }
+#endif
+    for (int r = 0; r < T_ROWS; r++)
+        c[r] = few_weights(w, r, n, false);
+    few_weighted_sum(w, v, a.v_ss, n, c);
 }
 
 CLF_INLINE void few_store(few_work w, clf_attn_args a, __global clf_t *o, __global float *lse)
@@ -269,13 +320,23 @@ CLF_INLINE void few_store(few_work w, clf_attn_args a, __global clf_t *o, __glob
         float l = 0.0f;
         for (int u = 0; u < T_W; u++)
             l += t[u];
-        const float inv = l == 0.0f ? 0.0f : 1.0f / l;
         __local const float *from = (__local const float *)(w.o + r * FEW_DVW);
+        const long at = ((long)w.b * a.hq + h) * a.sq + i;
+        if (a.splits > 1) {
+            const long rows = (long)a.b * a.hq * a.sq;
+            __global float *record =
+                lse + a.lse_off + (w.part * rows + at) * CLF_SPLIT_FLOATS(P_DV);
+            for (int d = 0; d < P_DV; d++)
+                record[d] = from[d];
+            record[P_DV] = l;
+            record[P_DV + 1] = w.m[r];
+            continue;
+        }
+        const float inv = l == 0.0f ? 0.0f : 1.0f / l;
         for (int d = 0; d < P_DV; d++)
             CLF_STORE(from[d] * inv, row + d);
         if (a.want_lse)
-            lse[a.lse_off + ((long)w.b * a.hq + h) * a.sq + i] =
-                l == 0.0f ? -INFINITY : (w.m[r] + 0.5f * log2(l)) * CLF_LN4;
+            lse[a.lse_off + at] = l == 0.0f ? -INFINITY : (w.m[r] + 0.5f * log2(l)) * CLF_LN4;
     }
 }
 
@@ -283,12 +344,13 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const clf_t *v,
              __global clf_t *o, __global float *lse, CLF_MASK_PARAMS const clf_attn_args a)
 {
-    __local clf_vf q_rows[T_ROWS * FEW_DW], o_rows[T_ROWS * FEW_DVW];
-    __local clf_vf weights[T_ROWS * T_BKV / T_W], sums[T_ROWS];
-    __local float maxima[T_ROWS];
+    __local clf_vf q_rows[T_HEADS * T_ROWS * FEW_DW], o_rows[T_HEADS * T_ROWS * FEW_DVW];
+    __local clf_vf weights[T_ROWS * T_BKV / T_W], sums[T_HEADS * T_ROWS];
+    __local float maxima[T_HEADS * T_ROWS];
     few_work w;
-    w.b = get_group_id(2);
-    w.hk = get_group_id(1);
+    w.b = get_group_id(2) % a.b;
+    w.part = get_group_id(2) / a.b;
+    w.hk = get_group_id(1) * T_HEADS;
     w.r0 = get_group_id(0) * T_ROWS;
     w.n_rows = min(T_ROWS, a.sq * a.group - w.r0);
     w.q = q_rows;
@@ -296,21 +358,11 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
     w.s = weights;
     w.l = sums;
     w.m = maxima;
+    const int heads = min(T_HEADS, a.hk - w.hk);
     k += a.k_off + w.b * a.k_sb + w.hk * a.k_sh;
     v += a.v_off + w.b * a.v_sb + w.hk * a.v_sh;
-    few_load(w, a, q);
-    for (int i = 0; i < T_ROWS * FEW_DVW; i++)
-        o_rows[i] = (clf_vf)(0.0f);
-    for (int r = 0; r < T_ROWS; r++) {
-#if P_SINK /* the sink is a key without a value; one lane counts it */
-        maxima[r] = sink[a.sink_off + few_head(w, a, r)] * CLF_LOG4E;
-        sums[r] = (clf_vf)(0.0f);
-        ((__local float *)(sums + r))[0] = 1.0f;
-#else
-        maxima[r] = -INFINITY;
-        sums[r] = (clf_vf)(0.0f);
-#endif
-    }
+    for (int g = 0; g < heads; g++)
+        few_begin(few_at(w, g), a, q, CLF_MASK_ARGS 0);
 
     const int len = CLF_KV_LEN(w.b);
     const int i0 = few_query(w, a, 0), i1 = few_query(w, a, w.n_rows - 1) + 1;
@@ -322,8 +374,12 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
     const int2 range = clf_kv_range(a, i0, i1, len);
     const int first = range.x, last = range.y;
 #endif
-    for (int j0 = first; j0 < last; j0 += T_BKV) {
-        const int n = min(T_BKV, last - j0);
+    /* This part's share of the blocks: 64 bits, as both factors may be large. */
+    const long n_blocks = (max(last - first, 0) + (long)T_BKV - 1) / T_BKV;
+    const int begin = first + (int)(n_blocks * w.part / a.splits * T_BKV);
+    const int end = (int)min(first + n_blocks * (w.part + 1) / a.splits * T_BKV, (long)last);
+    for (int j0 = begin; j0 < end; j0 += T_BKV) {
+        const int n = min(T_BKV, end - j0);
 #if P_BLOCKS
         const int kind = clf_block_kind(a, q_rec, clf_kv_block(a, blocks, w.b, j0 / T_BKV), a.sq,
                                         min(T_BKV, a.sk - j0));
@@ -334,23 +390,10 @@ clf_attn_fwd(__global const clf_t *q, __global const clf_t *k, __global const cl
 #else
         const int kind = clf_band_kind(a, i0, i1, j0, j0 + n, len);
 #endif
-        const bool tested = kind != CLF_FULL_BLOCK;
-        few_dots(w, k + j0 * a.k_ss, a.k_ss, n);
-        if (CLF_HAS_TERMS || tested || n % T_W != 0)
-            few_mask(w, a, j0, n, tested, CLF_MASK_ARGS 0);
-        __global const clf_t *rows = v + j0 * a.v_ss;
-        float c[T_ROWS];
-#if FEW_MASKS
-        if (tested && few_non_finite(rows, a.v_ss, n)) {
-            for (int r = 0; r < T_ROWS; r++)
-                c[r] = few_weights(w, r, n, true);
-            few_weighted_sum_careful(w, rows, a.v_ss, n, c);
-            continue;
-        }
-#endif
-        for (int r = 0; r < T_ROWS; r++)
-            c[r] = few_weights(w, r, n, false);
-        few_weighted_sum(w, rows, a.v_ss, n, c);
+        for (int g = 0; g < heads; g++)
+            few_block(few_at(w, g), a, k + g * a.k_sh, v + g * a.v_sh, j0, n,
+                      kind != CLF_FULL_BLOCK, CLF_MASK_ARGS 0);
     }
-    few_store(w, a, o, lse);
+    for (int g = 0; g < heads; g++)
+        few_store(few_at(w, g), a, o, lse);
 }

@@ -351,6 +351,7 @@ static clflash_status check_inputs(checker *c, clfi_attn_call *call, const clfla
     fill_sizes(call, p);
     a->nqb = plan->nqb;
     a->nkb = plan->nkb;
+    a->splits = plan->split.n;
     CLF_TRY(check_view(c, &(shape){"q", p->sq, p->hq, p->d, e}, &args->q, p, out, NULL));
     SET(a, q_off, q_sb, q_ss, q_sh, out);
     CLF_TRY(check_view(c, &(shape){"k", p->sk, p->hk, p->d, e}, &args->k, p, out, NULL));

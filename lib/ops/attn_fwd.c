@@ -25,17 +25,31 @@ static clflash_status enqueue_kernel(const clflash_plan *plan, const clfi_attn_c
                               n_wait, wait_list, event, err);
 }
 
+static clflash_status enqueue_kernels(const clflash_plan *plan, const clfi_attn_call *call,
+                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                      clfi_err *err)
+{
+    if (plan->split.n == 1)
+        return enqueue_kernel(plan, call, n_wait, wait_list, event, err);
+    const clfi_attn_call part = clfi_split_call(plan, call);
+    cl_event done = NULL;
+    CLF_TRY(enqueue_kernel(plan, &part, n_wait, wait_list, call->out_of_order ? &done : NULL, err));
+    const clflash_status status = clfi_split_merge(plan, call, done ? 1 : 0, &done, event, err);
+    clfi_event_release(done);
+    return status;
+}
+
 static clflash_status enqueue_flash(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
                                     const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
     if (!plan->p.blocks || call->blocks)
-        return enqueue_kernel(plan, call, n_wait, wait_list, event, err);
+        return enqueue_kernels(plan, call, n_wait, wait_list, event, err);
     cl_event built = NULL;
     call->blocks = call->workspace;
     call->a.blocks_off = call->workspace_offset / 4;
     CLF_TRY(clfi_blocks_enqueue(&plan->blocks, call, &plan->p, plan->block_q, plan->block_kv,
                                 n_wait, wait_list, call->out_of_order ? &built : NULL, err));
-    const clflash_status status = enqueue_kernel(plan, call, built ? 1 : 0, &built, event, err);
+    const clflash_status status = enqueue_kernels(plan, call, built ? 1 : 0, &built, event, err);
     clfi_event_release(built);
     return status;
 }
@@ -99,8 +113,8 @@ static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
     if (p->b == 0 || p->sq == 0)
         return event || n_wait ? clfi_queue_marker(call.queue, n_wait, wait_list, event, err)
                                : CLFLASH_OK;
-    const bool pooled =
-        plan->workspace_bytes > 0 && !call.workspace && !(plan->kernel && call.blocks);
+    const bool unused = plan->kernel && plan->split.n == 1 && call.blocks;
+    const bool pooled = plan->workspace_bytes > 0 && !call.workspace && !unused;
     return pooled ? clfi_enqueue_pooled(plan->ctx, call.queue, plan->workspace_bytes, enqueue_with,
                                         &(user){plan, &call}, n_wait, wait_list, event, err)
                   : enqueue(plan, &call, n_wait, wait_list, event, err);

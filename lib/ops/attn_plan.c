@@ -92,6 +92,8 @@ static clflash_status make_kernels(clflash_plan *plan, int64_t max_workspace_byt
     CLF_TRY(clfi_plan_make_flash(plan, err));
     if (p->blocks)
         plan->workspace_bytes = clfi_blocks_bytes(p, plan->nqb, plan->nkb);
+    const clfi_engine *e = plan->engine;
+    CLF_TRY(clfi_split_make(plan, e->splits ? e->splits(p, &plan->row) : 1, err));
     return clfi_plan_check_workspace(plan, max_workspace_bytes, err);
 }
 
@@ -129,6 +131,7 @@ void clflash_plan_destroy(clflash_plan **pointer)
     for (int i = 0; i < CLFI_MAX_PARTS; i++)
         clfi_kernel_release(plan->more[i]);
     clfi_kernel_release(plan->empty);
+    clfi_kernel_release(plan->split.merge);
     clfi_bwd_free(&plan->bwd);
     clfi_block_builder_free(&plan->blocks);
     clfi_standard_free(&plan->standard);

@@ -30,6 +30,14 @@ typedef struct clfi_standard {
     int64_t bad_q, any_q, bad_dout, any_dout;
 } clfi_standard;
 
+/* Parts of the keys, and the kernel that merges their records (attn_splits.c). */
+typedef struct clfi_split {
+    int32_t n;          /* 1 = the engine's kernel writes o and lse itself */
+    clfi_kernel *merge; /* where n > 1 */
+    size_t work_group;  /* work-items per row */
+    int64_t offset;     /* of the records in the workspace, in bytes */
+} clfi_split;
+
 /* What every backward engine shares (attn_bwd.c). Offsets in floats of the workspace. */
 typedef struct clfi_bwd {
     clfi_kernel *none, *none_f32; /* no pair of a query and a key: gradient = beta gradient */
@@ -58,6 +66,7 @@ struct clflash_plan {
     int32_t block_q, block_kv; /* 0 for standard attention */
     int32_t nqb, nkb;          /* blocks per batch */
     clfi_block_builder blocks; /* where p.blocks */
+    clfi_split split;
     clfi_standard standard;
     int64_t workspace_bytes;
 };
@@ -118,6 +127,15 @@ clflash_status clfi_blocks_enqueue(const clfi_block_builder *builder, const clfi
                                    const clfi_attn *p, int32_t block_q, int32_t block_kv,
                                    cl_uint n_wait, const cl_event *wait_list, cl_event *event,
                                    clfi_err *err);
+
+/* attn_splits.c: make adds the records to the workspace that the plan has so far. */
+clflash_status clfi_split_make(clflash_plan *plan, int32_t n, clfi_err *err);
+/* The call of the engine's kernel: the records in place of lse. */
+clfi_attn_call clfi_split_call(const clflash_plan *plan, const clfi_attn_call *call);
+/* Enqueues the merge of what that call left. */
+clflash_status clfi_split_merge(const clflash_plan *plan, const clfi_attn_call *call,
+                                cl_uint n_wait, const cl_event *wait_list, cl_event *event,
+                                clfi_err *err);
 
 /* OK when the mask was made for plans like this one, else FOREIGN_PLAN. */
 clflash_status clfi_block_mask_fits(const clflash_block_mask *mask, const clflash_plan *plan,

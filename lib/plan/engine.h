@@ -61,6 +61,8 @@ typedef struct clfi_engine {
                     clfi_strbuf *options);
     void (*launch)(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,
                    clfi_launch *launch);
+    /* Into how many parts the grid divides the keys (CLF_SPLIT_FLOATS). NULL = 1. */
+    int32_t (*splits)(const clfi_attn *p, const clfi_row *row);
     /* Kernels after the first, with the same options and arguments; n_more may be 0. */
     const clfi_part *more;
     int32_t n_more;

@@ -82,6 +82,39 @@ START_TEST(any_row_is_right)
 }
 END_TEST
 
+/* Keys in parts that the merge kernel joins: more parts than blocks, parts that see no key. */
+static const struct {
+    const char *text, *row, *why;
+} splits[] = {
+    {"fwd f32 hq4 hk2 sq3 sk85 d40 dv24 sink",            "T_W=8 T_ROWS=4 T_HEADS=2 T_SPLITS=32 T_BKV=16",
+     "the sink counts once; fewer blocks than parts"                                                                                                                    },
+    {"fwd f32 b2 hq6 hk3 sq2 sk131 d33 kvlen | len=5",
+     "T_W=8 T_ROWS=2 T_HEADS=2 T_SPLITS=4 T_BKV=16",                                                       "lengths that leave parts empty; a tail of KV heads"         },
+    {"fwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3",
+     "T_W=8 T_ROWS=4 T_HEADS=1 T_SPLITS=4 T_BKV=32",                                                       "block mask and records in one workspace; rows without a key"},
+    {"fwd bf16 hq4 hk4 sq5 sk200 d64 causal window=20:0",
+     "T_W=16 T_ROWS=8 T_HEADS=4 T_SPLITS=8 T_BKV=16",                                                      "a range that starts late"                                   },
+};
+
+START_TEST(splits_are_merged)
+{
+    clft_session *s = clft_session_get();
+    const clfi_engine *e = clfi_engine_find(CLFLASH_OP_FWD, "vector_few");
+    clfi_err err = {0};
+    clfi_row row;
+    clft_case c;
+    clft_case_make_text(&c, splits[_i].text);
+    clft_case_solve(&c);
+    ck_assert_msg(clfi_row_parse(e, splits[_i].row, &row, &err) == CLFLASH_OK, "%s: %s",
+                  splits[_i].why, err.text);
+    if (e->can(&c.p, clfi_context_profile(s->ctx), &err) == CLFLASH_OK) {
+        ck_assert_msg(e->splits(&c.p, &row) > 1, "%s: one part only", splits[_i].why);
+        run_row(s, &c, e, &row);
+    }
+    clft_case_free(&c);
+}
+END_TEST
+
 static void check_repeat(clft_case *c, char *const first[CLFT_N_ARRAYS], const char *engine,
                          int repeat)
 {
@@ -138,6 +171,7 @@ int main(int argc, char **argv)
         n_rows = LONG_ROWS;
     Suite *suite = suite_create("attn_rows");
     clft_add(suite, any_row_is_right, N_TEXTS);
+    clft_add(suite, splits_are_merged, (int)(sizeof splits / sizeof splits[0]));
     clft_add(suite, repeats_are_equal, N_TEXTS);
     return clft_main(suite, clft_session_end);
 }
