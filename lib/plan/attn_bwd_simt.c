@@ -10,8 +10,8 @@
     X(T_QY, 8, "dQ: work-items over queries", 4, 8, 16, 32)                                        \
     X(T_KX, 8, "dK, dV: work-items over queries and over columns of dK and dV", 4, 8, 16, 32)      \
     X(T_KY, 8, "dK, dV: work-items over keys", 4, 8, 16, 32)                                       \
-    X(T_PARTS, 0, "0: dQ by a walk of its own; n: with dK and dV, as n parts in the workspace", 0,  \
-      1, 2, 4)                                                                                      \
+    X(T_PARTS, 0, "0: dQ by a walk of its own; n: with dK and dV, as n parts in the workspace", 0, \
+      1, 2, 4)                                                                                     \
     X(T_ALIAS, 1, "1: the two tiles of the other side share their place", 0, 1)                    \
     X(T_UQ, 2, "float4 steps unrolled in products over columns", 1, 2, 4, 8)                       \
     X(T_UP, 2, "float4 steps unrolled in products over tokens", 1, 2, 4, 8)
@@ -63,7 +63,8 @@ static int64_t local_bytes(const clfi_attn *p, const clfi_row *row, const side *
     const int64_t d4 = ceil_div(p->d, 4), dv4 = ceil_div(p->dv, 4);
     const int64_t other_d = shared_quads(s, p->d) | 1;
     const int64_t other_v = (s->keys ? shared_quads(s, p->dv) : dv4) | 1;
-    int64_t quads = s->rows * (((s->keys && t[T_PARTS] ? shared_quads(s, p->d) : d4) | 1) + (dv4 | 1));
+    int64_t quads =
+        s->rows * (((s->keys && t[T_PARTS] ? shared_quads(s, p->d) : d4) | 1) + (dv4 | 1));
     quads += s->cols * (t[T_ALIAS] ? larger(other_d, other_v) : other_d + other_v);
     quads += s->rows * (s->cols / 4 + s->wx / 4);
     int64_t bytes = quads * 16 + t[T_BM] * 8 + 64; /* flags, alignment */
@@ -167,9 +168,8 @@ static void launch_dq(const clfi_attn *p, const clfi_profile *dev, const clfi_ro
     const side s = make_side(row, false);
     const int64_t heads = (int64_t)p->b * p->hq;
     const int64_t quads = heads * p->sq * ceil_div(p->d, 4);
-    *out = grid(row->v[T_PARTS] ? ceil_div(quads, s.wx * s.wy)
-                                : heads * ceil_div(p->sq, s.rows),
-                &s);
+    *out =
+        grid(row->v[T_PARTS] ? ceil_div(quads, s.wx * s.wy) : heads * ceil_div(p->sq, s.rows), &s);
 }
 
 static void launch_dkv(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,

@@ -230,8 +230,8 @@ static clfi_profile meant_for(const clfi_shipped *s)
     return dev;
 }
 
-/* Whether the row is chosen for a problem of this dtype, length and head dimension, one
- * head or eight. */
+/* Whether the row is chosen for a problem of this dtype, length, head dimension and
+ * number of heads. */
 static bool chosen(const clfi_shipped *s, const clfi_engine *e, clflash_dtype dtype, int32_t sq,
                    int32_t d, int32_t heads)
 {
@@ -263,7 +263,7 @@ static bool reachable(const clfi_shipped *s, const clfi_engine *e)
     for (int type = CLFLASH_F32; type <= CLFLASH_BF16; type++)
         for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
             for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
-                for (int32_t heads = 1; heads <= 8; heads += 7)
+                for (int32_t heads = 1; heads <= 64; heads *= 8)
                     if ((!s->d_max || dims[i] <= s->d_max) &&
                         chosen(s, e, (clflash_dtype)type, lengths[l], dims[i], heads))
                         return true;
