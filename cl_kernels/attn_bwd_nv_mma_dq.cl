@@ -19,7 +19,7 @@
 
 #if !defined(P_D) || !defined(P_DV) || !defined(T_QM) || !defined(T_QN) || !defined(T_QWARPS) ||   \
     !defined(T_QSTAGES) || !defined(T_BM) || !defined(T_BN) || !defined(T_WARPS) ||                \
-    !defined(D_NV_RED4)
+    !defined(D_NV_SM90)
 #error "attn_bwd_nv_mma_dq.cl: a macro is missing"
 #endif
 #if P_DTYPE == 0 || P_D % 8 != 0 || P_DV % 8 != 0

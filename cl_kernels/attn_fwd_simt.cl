@@ -38,7 +38,17 @@
 #if T_BM % T_WY != 0 || T_BN % T_WX != 0 || T_BN % 4 != 0 || T_WX % 4 != 0
 #error "attn_fwd_simt.cl: T_WY must divide T_BM, T_WX divide T_BN, 4 divide T_BN and T_WX"
 #endif
+#define SIMT_ROWS T_BM
+#define SIMT_COLS T_BN
+#define SIMT_WX T_WX
+#define SIMT_WY T_WY
 #include "simt.clh"
+
+#define SIMT_TD SIMT_SHARE(SIMT_DV4)    /* float4 of O per query of an item */
+#define SIMT_QS (SIMT_D4 | 1)           /* row stride of Q and K: odd, different banks */
+#define SIMT_VS (SIMT_TD * T_WX)        /* of V; past SIMT_DV4: zeros */
+#define SIMT_K_FETCH SIMT_FETCH_COUNT(SIMT_D4) /* float4 per item and block */
+#define SIMT_V_FETCH SIMT_FETCH_COUNT(SIMT_VS)
 
 /* What a work-group and an item work on. */
 typedef struct simt_work {
@@ -105,7 +115,7 @@ CLF_INLINE void simt_mask(float s[SIMT_TM][SIMT_TN], simt_work w, clf_attn_args 
 
 /* Positions and segments of the work-group's queries into local memory. */
 #if SIMT_Q_ARRAYS
-CLF_INLINE void simt_load_rows(simt_work w, clf_attn_args a, CLF_MASK_PARAMS int unused)
+CLF_INLINE void simt_load_tokens(simt_work w, clf_attn_args a, CLF_MASK_PARAMS int unused)
 {
     for (uint e = w.tid; e < T_BM; e += SIMT_WG) {
         const int r = min(w.qb * T_BM + (int)e, a.sq - 1);
@@ -256,12 +266,13 @@ CLF_INLINE void simt_write_row(__global clf_t *to, const float4 *o, float factor
 #define SIMT_FETCH_V(r, kb)                                                                        \
     simt_fetch(r, w.v + (kb) * T_BN * a.v_ss, a.v_ss, !masked || (w.by_four && (kb) * T_BN + T_BN <= w.len), w.len - (kb) * T_BN, \
                w.tid, SIMT_V_FETCH, SIMT_VS, P_DV)
-#define SIMT_STORE_K(r, kb) simt_store_k(w.k_tile, r, w.tid)
+#define SIMT_STORE_K(r, kb)                                                                        \
+    simt_store(w.k_tile, SIMT_QS, SIMT_TN, r, w.tid, SIMT_K_FETCH, SIMT_D4)
 /* In a mixed block, V may need care. */
 #define SIMT_STORE_V(r, kb)                                                                         \
     do {                                                                                           \
-        simt_store_v(w.v_tile, r, w.tid);                                                          \
-        if (masked && simt_non_finite(r))                                                          \
+        simt_store(w.v_tile, SIMT_VS, 1, r, w.tid, SIMT_V_FETCH, SIMT_VS);                         \
+        if (masked && simt_non_finite(r, SIMT_V_FETCH))                                            \
             w.not_finite[turn] = 1;                                                                \
     } while (0)
 #endif
@@ -334,8 +345,8 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
         if (masked)
             kind = simt_item_kind(w, a, kb, CLF_MASK_ARGS 0);
         if (kind != CLF_EMPTY_BLOCK) {
-            simt_scores(s, w.q_tile + w.ty * SIMT_QS, w.k_tile + w.tx * SIMT_QS,
-                        SIMT_UQ(masked));
+            simt_scores(s, w.q_tile + w.ty * SIMT_QS, SIMT_QS, w.k_tile + w.tx * SIMT_QS, SIMT_QS,
+                        SIMT_D4, SIMT_UQ(masked, SIMT_D4));
 #if CLF_HAS_TERMS
             simt_terms(s, w, a, kb * T_BN + w.tx * SIMT_TN, CLF_MASK_ARGS 0);
 #endif
@@ -379,9 +390,11 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
         if (kind != CLF_EMPTY_BLOCK) {
             __local const float4 *from = w.p_tile + w.ty * SIMT_PS;
             if (masked && kind == CLF_MIXED_BLOCK && w.not_finite[turn])
-                simt_weighted_sum_careful(acc, (__local const float *)from, w.v_tile + w.tx);
+                simt_weighted_sum_careful(&acc[0][0], SIMT_TD, (__local const float *)from,
+                                          w.v_tile + w.tx, SIMT_VS);
             else
-                simt_weighted_sum(acc, from, w.v_tile + w.tx, SIMT_UP(masked));
+                simt_weighted_sum(&acc[0][0], SIMT_TD, from, w.v_tile + w.tx, SIMT_VS,
+                                  SIMT_UP(masked));
         }
 #if T_ALIAS
         barrier(CLK_LOCAL_MEM_FENCE); /* P is free */
@@ -395,22 +408,6 @@ CLF_INLINE void simt_pass(simt_work w, clf_attn_args a, int kb, bool masked,
         turn ^= 1;
     }
     *turns = turn;
-}
-
-/* The work-group's queries, scaled, into their tile; zeros past the last. */
-CLF_INLINE void simt_load_queries(simt_work w, clf_attn_args a, __global const clf_t *q)
-{
-    const float scale = CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E;
-    const bool by_four = simt_by_four(q, a.q_ss, P_D);
-    for (uint e = w.tid; e < T_BM * SIMT_D4; e += SIMT_WG) {
-        const uint r = e / SIMT_D4, c = e - r * SIMT_D4;
-        float4 x = (float4)(0.0f);
-        if (w.qb * T_BM + (int)r < a.sq) {
-            __global const clf_t *from = q + (w.qb * T_BM + (int)r) * a.q_ss;
-            x = by_four ? SIMT_READ4(from + c * 4) : simt_read_any(from, (int)c * 4, P_D);
-        }
-        w.q_tile[(r % SIMT_TM * T_WY + r / SIMT_TM) * SIMT_QS + c] = x * scale;
-    }
 }
 
 __kernel __attribute__((reqd_work_group_size(SIMT_WG, 1, 1))) void
@@ -475,11 +472,14 @@ clf_attn_fwd(__global const clf_t *restrict q, __global const clf_t *restrict k,
     w.k = k + a.k_off + w.b * a.k_sb + hk * a.k_sh;
     w.v = v + a.v_off + w.b * a.v_sb + hk * a.v_sh;
     w.by_four = simt_by_four(w.k, a.k_ss, P_D) && simt_by_four(w.v, a.v_ss, P_DV);
-    simt_load_queries(w, a, q + a.q_off + w.b * a.q_sb + w.h * a.q_sh);
+    simt_load_rows(q_tile, SIMT_QS,
+                   q + a.q_off + w.b * a.q_sb + w.h * a.q_sh + w.qb * T_BM * a.q_ss, a.q_ss,
+                   a.sq - w.qb * T_BM, CLF_HAS_TERMS ? a.scale : a.scale * CLF_LOG4E, w.tid,
+                   SIMT_D4, P_D);
     if (w.tid < 2)
         rose[w.tid] = not_finite[w.tid] = 0;
 #if SIMT_Q_ARRAYS
-    simt_load_rows(w, a, CLF_MASK_ARGS 0);
+    simt_load_tokens(w, a, CLF_MASK_ARGS 0);
     barrier(CLK_LOCAL_MEM_FENCE);
 #endif
 #if P_BLOCKS

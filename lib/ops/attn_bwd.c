@@ -67,7 +67,8 @@ static int64_t place(int64_t *end, int64_t bytes)
     return at;
 }
 
-static void lay_out(clflash_plan *plan, int64_t engine_bytes)
+/* All but the last part, at scratch_off: the forward's workspace, then the engine's own. */
+static int64_t lay_out(clflash_plan *plan)
 {
     const clfi_attn *p = &plan->p;
     clfi_bwd *bwd = &plan->bwd;
@@ -79,11 +80,12 @@ static void lay_out(clflash_plan *plan, int64_t engine_bytes)
     if (p->recompute) {
         bwd->o_off = place(&end, rows * p->dv * (int64_t)clflash_dtype_bytes(p->dtype));
         bwd->lse_off = place(&end, 4 * rows);
-        bwd->forward_off = place(&end, clflash_plan_workspace_bytes(bwd->forward));
     }
-    bwd->scratch_off = place(&end, engine_bytes);
-    plan->workspace_bytes = 4 * end;
+    bwd->scratch_off = end;
+    return 4 * end;
 }
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 clflash_status clfi_bwd_make(clflash_plan *plan, int64_t max_workspace_bytes, clfi_err *err)
 {
@@ -92,18 +94,23 @@ clflash_status clfi_bwd_make(clflash_plan *plan, int64_t max_workspace_bytes, cl
     CLF_TRY(make_shared(plan, err));
     if (!has_pairs(p))
         return CLFLASH_OK;
-    int64_t engine_bytes = 0;
-    if (e->source) {
+    if (e->source)
         CLF_TRY(clfi_plan_make_flash(plan, err));
-        if (e->scratch_bytes)
-            engine_bytes = e->scratch_bytes(p, clfi_context_profile(plan->ctx), &plan->row);
-    } else {
-        CLF_TRY(clfi_standard_bwd_make(plan, max_workspace_bytes, err));
-        engine_bytes = clfi_standard_bwd_scratch_bytes(plan);
+    const int64_t fixed = lay_out(plan);
+    /* What is left of the limit; at least a byte, for 0 would be none. */
+    const int64_t rest = max_workspace_bytes > 0 ? larger(max_workspace_bytes - fixed, 1) : 0;
+    int64_t scratch = 0;
+    if (e->scratch_bytes)
+        scratch = e->scratch_bytes(p, clfi_context_profile(plan->ctx), &plan->row);
+    if (!e->source) {
+        CLF_TRY(clfi_standard_bwd_make(plan, rest, err));
+        scratch = clfi_standard_bwd_scratch_bytes(plan);
     }
-    if (p->recompute)
-        CLF_TRY(make_forward(plan, max_workspace_bytes, err));
-    lay_out(plan, engine_bytes);
+    if (p->recompute) {
+        CLF_TRY(make_forward(plan, rest, err));
+        scratch = larger(scratch, clflash_plan_workspace_bytes(plan->bwd.forward));
+    }
+    plan->workspace_bytes = fixed + scratch;
     return clfi_plan_check_workspace(plan, max_workspace_bytes, err);
 }
 
@@ -159,7 +166,7 @@ static clflash_status recompute(run *r)
         .sink = b->sink,
         .bias = b->bias,
         .boolean = b->boolean,
-        .workspace = {work,           base + 4 * bwd->forward_off          }
+        .workspace = {work,           base + 4 * bwd->scratch_off          }
     };
     char text[512];
     const clflash_status status = clfi_chain_next(

@@ -46,7 +46,7 @@ typedef struct clfi_bwd {
     clfi_kernel *bias;            /* clf_attn_bwd_bias; NULL where there is no bias */
     clflash_plan *forward;        /* desc.recompute: makes o and lse; else NULL */
     size_t rows_group, rows_lanes;
-    int64_t rows_off, scratch_off, blocks_off, o_off, lse_off, forward_off;
+    int64_t rows_off, scratch_off, blocks_off, o_off, lse_off;
 } clfi_bwd;
 
 /* Immutable once made. */

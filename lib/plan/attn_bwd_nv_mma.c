@@ -21,7 +21,7 @@ enum { NV_MMA_BWD_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
 static const clfi_tunable tunables[] = {NV_MMA_BWD_TUNABLES(CLFI_TUNABLE)};
 
 #define MIN_ARCH 80
-#define RED4_ARCH 90 /* red.global.add.v4.f32 */
+#define SM90 90 /* mbarrier.try_wait, red.global.add.v4.f32 */
 #define MAX_WIDTH 256
 
 /* Fragments past which the kernels spill, as in attn_fwd_nv_mma.c. At 192 (D = 128, 64x128, 8
@@ -150,7 +150,7 @@ static void options(const clfi_attn *p, const clfi_profile *dev, const clfi_row 
     (void)p;
     for (int32_t i = 0; i < N_TUNABLES; i++)
         clfi_strbuf_add(out, " -D%s=%d", tunables[i].name, row->v[i]);
-    clfi_strbuf_add(out, " -DD_NV_RED4=%d", dev->arch >= RED4_ARCH);
+    clfi_strbuf_add(out, " -DD_NV_SM90=%d", dev->arch >= SM90);
 }
 
 static int32_t block_q(const clfi_row *row) { return row->v[T_BM]; }

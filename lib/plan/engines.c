@@ -18,6 +18,7 @@ ENGINES(DECLARE)
 #define BWD_ENGINES(X)                                                                             \
     X(clfi_engine_attn_bwd_nv_mma)                                                                 \
     X(clfi_engine_attn_bwd_vector)                                                                 \
+    X(clfi_engine_attn_bwd_simt)                                                                   \
     X(clfi_engine_attn_bwd_standard)
 
 BWD_ENGINES(DECLARE)

@@ -1,21 +1,12 @@
 /* test_attn_fwd.c -- attention forward on every engine: every two options of the
  * descriptor, the data and the views meet in some case (a pairwise covering array). */
+#include "tests/support/cover.h"
 #include "tests/support/device.h"
 #include "tests/support/main.h"
-#include "tests/support/pairwise.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#define MAX_ROWS 160
 #define SEED 20
 
-/* Words of the problem string ("" = none), or values of the variant. */
-typedef struct factor {
-    const char *level[CLFT_MAX_LEVELS];
-} factor;
-
-static const factor problem[] = {
+static const clft_factor problem[] = {
     {{"f32", "f16", "bf16"}},
     {{"b1", "b2"}},
     {{"hq3 hk3", "hq8 hk2", "hq4 hk1"}},                       /* none, GQA, MQA           */
@@ -34,7 +25,7 @@ static const factor problem[] = {
     {{"", "softcap=1.5"}},
     {{"layout=bshd", "layout=bhsd"}},
 };
-static const factor variant[] = {
+static const clft_factor variant[] = {
     {{"views=0", "views=1", "views=2", "views=3"}},
     {{"seg=0 pos=0", "seg=1 pos=1", "seg=2 pos=1", "seg=3 pos=0"}},
     {{"bias=0 bool=7 len=0", "bias=7 bool=0 len=1", "bias=8 bool=2 len=0", "bias=13 bool=4 len=1",
@@ -44,41 +35,12 @@ static const factor variant[] = {
     {{"ws=0", "ws=1", "ws=2"}},
     {{"queue=0", "queue=1"}},
 };
-enum {
-    N_PROBLEM = sizeof problem / sizeof problem[0],
-    N_VARIANT = sizeof variant / sizeof variant[0],
-    N_FACTORS = N_PROBLEM + N_VARIANT
-};
-
-static clft_row rows[MAX_ROWS];
-static int n_rows, n_left, n_weak;
-
-static const factor *factor_of(int f)
-{
-    return f < N_PROBLEM ? &problem[f] : &variant[f - N_PROBLEM];
-}
-
-static void make_rows(void)
-{
-    int levels[N_FACTORS];
-    for (int f = 0; f < N_FACTORS; f++)
-        for (levels[f] = 0; factor_of(f)->level[levels[f]]; levels[f]++)
-            ;
-    n_rows = clft_pairwise(levels, N_FACTORS, SEED, rows, MAX_ROWS, &n_left);
-}
-
-static void make_text(const clft_row *row, int seed, char *text, size_t bytes)
-{
-    snprintf(text, bytes, "fwd");
-    for (int f = 0; f < N_FACTORS; f++) {
-        const char *word = factor_of(f)->level[row->level[f]];
-        if (f == N_PROBLEM)
-            strcat(text, " |");
-        if (*word)
-            snprintf(text + strlen(text), bytes - strlen(text), " %s", word);
-    }
-    snprintf(text + strlen(text), bytes - strlen(text), " seed=%d", seed);
-}
+static clft_cover cover = {.op = "fwd",
+                           .problem = problem,
+                           .variant = variant,
+                           .n_problem = sizeof problem / sizeof problem[0],
+                           .n_variant = sizeof variant / sizeof variant[0]};
+static int n_weak;
 
 /* _i: the row, whatever the engine. Masks that meet here may leave nothing visible; how
  * often is counted instead. */
@@ -86,7 +48,7 @@ START_TEST(every_two_options_meet)
 {
     clft_case c;
     char text[CLFT_NAME_BYTES];
-    make_text(&rows[_i], _i + 1, text, sizeof text);
+    clft_cover_text(&cover, _i, text, sizeof text);
     clft_case_make_text(&c, text);
     clft_case_solve(&c);
     c.may_be_zero = true;
@@ -97,8 +59,9 @@ END_TEST
 
 START_TEST(all_pairs_are_covered)
 {
-    ck_assert_int_eq(n_left, 0);
-    ck_assert_msg(n_weak * 4 <= n_rows, "%d of %d references are mostly zero", n_weak, n_rows);
+    ck_assert_int_eq(cover.n_left, 0);
+    ck_assert_msg(n_weak * 4 <= cover.n_rows, "%d of %d references are mostly zero", n_weak,
+                  cover.n_rows);
 }
 END_TEST
 
@@ -113,8 +76,8 @@ int main(void)
     if (getenv("CLFT_CASE")) {
         tcase_add_test(cases, the_case_asked_for);
     } else {
-        make_rows();
-        tcase_add_loop_test(cases, every_two_options_meet, 0, n_rows);
+        clft_cover_make(&cover, SEED);
+        tcase_add_loop_test(cases, every_two_options_meet, 0, cover.n_rows);
         tcase_add_test(cases, all_pairs_are_covered);
     }
     suite_add_tcase(suite, cases);

@@ -16,7 +16,10 @@
 static const char *const texts[] = {
     "fwd f32 b2 hq4 hk2 sq75 sk131 d40 causal",
     "fwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3",
+    "bwd f32 b2 hq4 hk2 sq75 sk131 d40 causal sink",
+    "bwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3 beta=3",
 };
+enum { N_TEXTS = sizeof texts / sizeof texts[0] };
 static int n_rows = ROWS;
 
 /* A row drawn among the candidates until it fits; false when none of many did. */
@@ -63,8 +66,10 @@ START_TEST(any_row_is_right)
     clft_case c;
     clft_case_make_text(&c, texts[_i]);
     clft_case_solve(&c);
-    for (int32_t i = 0; i < clfi_n_attn_fwd_engines; i++) {
-        const clfi_engine *e = clfi_attn_fwd_engines[i];
+    int32_t n_engines;
+    const clfi_engine *const *engines = clfi_engines(c.p.op, &n_engines);
+    for (int32_t i = 0; i < n_engines; i++) {
+        const clfi_engine *e = engines[i];
         clfi_err err = {0};
         clfi_row row;
         if (e->n_tunables == 0 || e->can(&c.p, dev, &err) != CLFLASH_OK)
@@ -78,16 +83,16 @@ END_TEST
 
 /* Keys in parts that the merge kernel joins: more parts than blocks, parts that see no key. */
 static const struct {
-    const char *text, *row, *why;
+    const char *text, *row;
 } splits[] = {
-    {"fwd f32 hq4 hk2 sq3 sk85 d40 dv24 sink",            "T_W=8 T_ROWS=4 T_HEADS=2 T_SPLITS=32 T_BKV=16",
-     "the sink counts once; fewer blocks than parts"                                                                                                                    },
-    {"fwd f32 b2 hq6 hk3 sq2 sk131 d33 kvlen | len=5",
-     "T_W=8 T_ROWS=2 T_HEADS=2 T_SPLITS=4 T_BKV=16",                                                       "lengths that leave parts empty; a tail of KV heads"         },
-    {"fwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3",
-     "T_W=8 T_ROWS=4 T_HEADS=1 T_SPLITS=4 T_BKV=32",                                                       "block mask and records in one workspace; rows without a key"},
-    {"fwd bf16 hq4 hk4 sq5 sk200 d64 causal window=20:0",
-     "T_W=16 T_ROWS=8 T_HEADS=4 T_SPLITS=8 T_BKV=16",                                                      "a range that starts late"                                   },
+    /* the sink counts once; fewer blocks than parts */
+    {"fwd f32 hq4 hk2 sq3 sk85 d40 dv24 sink",            "T_W=8 T_ROWS=4 T_HEADS=2 T_SPLITS=32 T_BKV=16"},
+    /* lengths that leave parts empty; a tail of KV heads */
+    {"fwd f32 b2 hq6 hk3 sq2 sk131 d33 kvlen | len=5",    "T_W=8 T_ROWS=2 T_HEADS=2 T_SPLITS=4 T_BKV=16" },
+    /* block mask and records in one workspace; rows without a key */
+    {"fwd f16 hq4 hk2 sq11 sk131 d40 causal seg | seg=3", "T_W=8 T_ROWS=4 T_HEADS=1 T_SPLITS=4 T_BKV=32" },
+    /* a range that starts late */
+    {"fwd bf16 hq4 hk4 sq5 sk200 d64 causal window=20:0", "T_W=16 T_ROWS=8 T_HEADS=4 T_SPLITS=8 T_BKV=16"},
 };
 
 START_TEST(splits_are_merged)
@@ -100,14 +105,44 @@ START_TEST(splits_are_merged)
     clft_case_make_text(&c, splits[_i].text);
     clft_case_solve(&c);
     ck_assert_msg(clfi_row_parse(e, splits[_i].row, &row, &err) == CLFLASH_OK, "%s: %s",
-                  splits[_i].why, err.text);
+                  splits[_i].text, err.text);
     if (e->can(&c.p, clfi_context_profile(s->ctx), &err) == CLFLASH_OK) {
-        ck_assert_msg(e->splits(&c.p, &row) > 1, "%s: one part only", splits[_i].why);
+        ck_assert_msg(e->splits(&c.p, &row) > 1, "%s: one part only", splits[_i].text);
         run_row(s, &c, e, &row);
     }
     clft_case_free(&c);
 }
 END_TEST
+
+static void check_repeat(clft_case *c, char *const first[CLFT_N_ARRAYS], const char *engine,
+                         int repeat)
+{
+    for (int array = 0; array < CLFT_N_ARRAYS; array++)
+        ck_assert_msg(
+            !first[array] || !memcmp(first[array], c->got[array], (size_t)c->image[array].total),
+            "\"%s\" engine=%s: repeat %d differs in array %d", c->name, engine, repeat, array);
+}
+
+static void repeat(clft_session *s, clft_case *c, const clflash_plan *plan, const char *engine)
+{
+    char *first[CLFT_N_ARRAYS];
+    clft_upload u;
+    clft_upload_make(&u, s, c);
+    clft_execute(s, c, plan, &u);
+    clft_download(&u, s, c);
+    memcpy(first, c->got, sizeof first);
+    memset(c->got, 0, sizeof c->got);
+    for (int n = 0; n < REPEATS; n++) {
+        c->variant.queue = n % 2;
+        clft_repoison(&u, s, c);
+        clft_execute(s, c, plan, &u);
+        clft_download(&u, s, c);
+        check_repeat(c, first, engine, n);
+    }
+    for (int array = 0; array < CLFT_N_ARRAYS; array++)
+        free(first[array]);
+    clft_upload_free(&u);
+}
 
 /* The same call a hundred times, on both kinds of queue: the same bits. */
 START_TEST(repeats_are_equal)
@@ -115,29 +150,14 @@ START_TEST(repeats_are_equal)
     clft_session *s = clft_session_get();
     clft_case c;
     char why[1024];
+    const char *engine;
     clft_case_make_text(&c, texts[_i]);
-    for (int e = 0; clft_engine(e); e++) {
-        clflash_plan *plan = clft_plan(s, &c, clft_engine(e), why, sizeof why);
+    clft_case_solve(&c); /* the backward reads its o and lse */
+    for (int e = 0; (engine = clft_engine_of(c.p.op, e)); e++) {
+        clflash_plan *plan = clft_plan(s, &c, engine, why, sizeof why);
         if (!plan)
             continue;
-        clft_upload u;
-        clft_upload_make(&u, s, &c);
-        clft_execute(s, &c, plan, &u);
-        clft_download(&u, s, &c);
-        char *first_o = c.got[CLFT_O], *first_lse = c.got[CLFT_LSE];
-        c.got[CLFT_O] = c.got[CLFT_LSE] = NULL;
-        for (int n = 0; n < REPEATS; n++) {
-            c.variant.queue = n % 2;
-            clft_repoison(&u, s, &c);
-            clft_execute(s, &c, plan, &u);
-            clft_download(&u, s, &c);
-            ck_assert_msg(!memcmp(first_o, c.got[CLFT_O], (size_t)c.image[CLFT_O].total) &&
-                              !memcmp(first_lse, c.got[CLFT_LSE], (size_t)c.image[CLFT_LSE].total),
-                          "\"%s\" engine=%s: repeat %d differs", c.name, clft_engine(e), n);
-        }
-        free(first_o);
-        free(first_lse);
-        clft_upload_free(&u);
+        repeat(s, &c, plan, engine);
         clflash_plan_destroy(&plan);
     }
     clft_case_free(&c);
@@ -149,8 +169,8 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--long") == 0)
         n_rows = LONG_ROWS;
     Suite *suite = suite_create("attn_rows");
-    clft_add(suite, any_row_is_right, 2);
+    clft_add(suite, any_row_is_right, N_TEXTS);
     clft_add(suite, splits_are_merged, (int)(sizeof splits / sizeof splits[0]));
-    clft_add(suite, repeats_are_equal, 2);
+    clft_add(suite, repeats_are_equal, N_TEXTS);
     return clft_main(suite, clft_session_end);
 }

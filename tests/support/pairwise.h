@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define CLFT_MAX_FACTORS 24
+#define CLFT_MAX_FACTORS 32
 #define CLFT_MAX_LEVELS 12
 
 /* A case: the level of each factor. */
