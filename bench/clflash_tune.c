@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     }
     if (!problems_from_args(&list, &a, argv + first, argc - first) ||
         (args.suite && !problems_from_suite(&list, &a, args.suite)) ||
-        !problems_have_op(&list, &a, CLFLASH_OP_FWD))
+        !problems_have_op(&list, &a, CLFLASH_OP_BWD))
         return APP_USAGE;
     return tune(&a, &args, &list);
 }

@@ -1,6 +1,8 @@
 /* measure.c -- one problem: made, verified, timed. (bench) */
 #include "bench/common/measure.h"
 
+#include "bench/common/check_bwd.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +13,17 @@ typedef struct work {
     const measure_options *options;
     measure_result *result;
     data d;
-    check_gold gold;
+    check_gold gold;     /* of a forward */
+    check_sample sample; /* of a backward */
     tensors t;
-    void *o;
+    void *output[TENSORS_MAX_OUTPUTS]; /* host copies */
 } work;
 
 /* One method: its plan and samples. */
 typedef struct method {
     measure_side *side;
     clflash_plan *plan;
-    clflash_attn_fwd_args args;
+    bench_call args;
     cl_mem workspace; /* kept so that both methods can be timed in turns */
     timing *time;
 } method;
@@ -28,7 +31,8 @@ typedef struct method {
 double measure_full_flops(const clflash_attn_desc *desc)
 {
     const sizes n = sizes_of(desc);
-    return 2.0 * n.b * n.hq * ((double)n.d + n.dv) * n.sq * n.sk;
+    const double forward = 2.0 * n.b * n.hq * ((double)n.d + n.dv) * n.sq * n.sk;
+    return desc->op == CLFLASH_OP_BWD ? 2.5 * forward : forward;
 }
 
 /* Keeps why a side could not run. */
@@ -57,27 +61,70 @@ static bool fail_call(const work *w, measure_side *side, clflash_status status)
     return false;
 }
 
-/* Runs once and compares with the reference. */
-static bool verify(work *w, method *me)
+/* One run into poisoned outputs, copied to the host. */
+static clflash_status run_once(work *w, method *me)
 {
     const device *dev = w->m->dev;
     clflash_status status = tensors_poison(&w->t, dev);
     if (status == CLFLASH_OK)
-        status = clflash_attn_fwd(me->plan, dev->queue, &me->args, 0, NULL, NULL);
-    if (status == CLFLASH_OK)
-        status = tensors_read(&w->t, dev, w->o);
+        status = call_enqueue(&me->args, me->plan, dev->queue, NULL);
+    for (int32_t i = 0; i < w->t.n_outputs && status == CLFLASH_OK; i++)
+        status = tensors_read(&w->t, dev, i, w->output[i]);
+    return status;
+}
+
+/* A forward's rows against the reference's. */
+static bool verify_fwd(work *w, method *me)
+{
+    const clflash_status status = run_once(w, me);
     if (status != CLFLASH_OK)
         return fail(me->side, status, "run");
-    me->side->check = check_compare(&w->gold, &w->d, w->o, NULL);
+    me->side->check = check_compare(&w->gold, &w->d, w->output[0], NULL);
     me->side->checked = true;
     return me->side->check.ok;
+}
+
+/* A backward's gradients for a dout that is zero but in some rows; the worst of the three by
+ * its tolerance is what the table shows. */
+static bool verify_bwd(work *w, method *me)
+{
+    const device *dev = w->m->dev;
+    const void *const got[3] = {w->output[0], w->output[1], w->output[2]};
+    check_result *out = &me->side->check;
+    check_bwd_result r;
+    clflash_status status = tensors_set_dout(&w->t, dev, &w->d, w->sample.dout);
+    if (status == CLFLASH_OK)
+        status = run_once(w, me);
+    if (status == CLFLASH_OK)
+        status = tensors_set_dout(&w->t, dev, &w->d, w->d.array[DATA_DOUT]);
+    if (status == CLFLASH_OK)
+        status = check_bwd_sample(&w->d, &w->sample, got, &r);
+    if (status != CLFLASH_OK)
+        return fail(me->side, status, "run");
+    int worst = 0;
+    for (int i = 1; i < 3; i++)
+        if (r.max_error[i] * r.tolerance[worst] > r.max_error[worst] * r.tolerance[i])
+            worst = i;
+    *out = (check_result){
+        .ok = r.ok, .max_error = r.max_error[worst], .tolerance = r.tolerance[worst]};
+    memcpy(out->why, r.why, sizeof out->why);
+    me->side->checked = true;
+    return out->ok;
+}
+
+/* Runs once and compares with the reference. */
+static bool verify(work *w, method *me)
+{
+    return w->t.args.backward ? verify_bwd(w, me) : verify_fwd(w, me);
 }
 
 static bool open_method(work *w, method *me, const clflash_attn_desc *desc)
 {
     const device *dev = w->m->dev;
     measure_side *side = me->side;
-    clflash_status status = clflash_attn_fwd_plan(&me->plan, dev->ctx, desc, NULL);
+    clflash_status status = desc->op == CLFLASH_OP_BWD
+                                ? clflash_attn_bwd_plan(&me->plan, dev->ctx, desc, NULL)
+                                : clflash_attn_fwd_plan(&me->plan, dev->ctx, desc, NULL);
     if (status != CLFLASH_OK)
         return fail_call(w, side, status);
     status = clflash_plan_info(me->plan, NULL, &side->info);
@@ -119,7 +166,7 @@ static void make_block_mask(work *w, method *me, clflash_block_mask **mask)
     double best = 0;
     for (int round = 0; round < 3; round++) {
         const double start = app_now();
-        if (clflash_block_mask_build(*mask, dev->queue, &w->t.args.arrays, 0, NULL, NULL) !=
+        if (clflash_block_mask_build(*mask, dev->queue, &w->t.args.fwd.arrays, 0, NULL, NULL) !=
                 CLFLASH_OK ||
             clFinish(dev->queue) != CL_SUCCESS) {
             clflash_block_mask_destroy(mask);
@@ -130,7 +177,7 @@ static void make_block_mask(work *w, method *me, clflash_block_mask **mask)
     }
     w->result->has_block_mask = true;
     w->result->block_mask_ms = 1e3 * best;
-    me->args.block_mask = *mask;
+    call_set_block_mask(&me->args, *mask);
     clflash_plan_info(me->plan, *mask, &me->side->info);
 }
 
@@ -244,6 +291,24 @@ static bool run_methods(work *w)
     return ok;
 }
 
+/* What the result is compared with. */
+static clflash_status make_truth(work *w)
+{
+    const sizes n = sizes_of(&w->d.desc);
+    measure_result *r = w->result;
+    if (w->d.desc.op == CLFLASH_OP_BWD) {
+        r->rows_all = (int64_t)n.b * n.hq * n.sq;
+        if (!check_sample_make(&w->sample, &w->d))
+            return CLFLASH_OUT_OF_MEMORY;
+        r->rows_checked = (int64_t)w->sample.n_rows * (n.hq / n.hk);
+        return CLFLASH_OK;
+    }
+    const clflash_status status = check_gold_make(&w->gold, &w->d);
+    r->rows_checked = w->gold.n_rows;
+    r->rows_all = w->gold.all_rows;
+    return status;
+}
+
 bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_options *options,
                      measure_result *result)
 {
@@ -256,18 +321,18 @@ bool measure_problem(measurer *m, const clflash_attn_desc *desc, const measure_o
     data_init(&w.d, desc);
     clflash_status status = data_fill(&w.d, options->seed) ? CLFLASH_OK : CLFLASH_OUT_OF_MEMORY;
     if (status == CLFLASH_OK && options->check)
-        status = check_gold_make(&w.gold, &w.d);
-    result->rows_checked = w.gold.n_rows;
-    result->rows_all = w.gold.all_rows;
+        status = make_truth(&w);
     if (status == CLFLASH_OK)
         status = tensors_make(&w.t, m->dev, &w.d);
-    w.o = malloc((size_t)w.t.o_bytes + 1);
-    if (status == CLFLASH_OK && !w.o)
-        status = CLFLASH_OUT_OF_MEMORY;
+    for (int i = 0; i < TENSORS_MAX_OUTPUTS && status == CLFLASH_OK; i++)
+        if (!(w.output[i] = malloc((size_t)w.t.output_bytes[i] + 1)))
+            status = CLFLASH_OUT_OF_MEMORY;
     const bool ok = status == CLFLASH_OK ? run_methods(&w) : fail(&result->flash, status, "data");
-    free(w.o);
+    for (int i = 0; i < TENSORS_MAX_OUTPUTS; i++)
+        free(w.output[i]);
     tensors_free(&w.t);
     check_gold_free(&w.gold);
+    check_sample_free(&w.sample);
     data_free(&w.d);
     return ok;
 }

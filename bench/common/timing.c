@@ -17,11 +17,11 @@
 
 static clflash_status enqueue(const timing *t, cl_event *event)
 {
-    return clflash_attn_fwd(t->plan, t->dev->queue, t->args, 0, NULL, event);
+    return call_enqueue(t->args, t->plan, t->dev->queue, event);
 }
 
 clflash_status timing_begin(timing *t, const device *dev, const clflash_plan *plan,
-                            const clflash_attn_fwd_args *args)
+                            const bench_call *args)
 {
     *t = (timing){.dev = dev, .plan = plan, .args = args, .batch = 1};
     for (int round = 0; round < 3; round++) {

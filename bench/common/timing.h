@@ -9,7 +9,7 @@
 typedef struct timing {
     const device *dev;
     const clflash_plan *plan;
-    const clflash_attn_fwd_args *args;
+    const bench_call *args;
     double guess_s; /* one call, from the warm-up */
     int32_t batch;  /* calls per sample: short kernels are timed in batches */
     bool wall_only; /* the driver gives no profiling times */
@@ -25,7 +25,7 @@ typedef struct timing_stats {
 
 /* Warms up: after this, guess_s is known. */
 clflash_status timing_begin(timing *t, const device *dev, const clflash_plan *plan,
-                            const clflash_attn_fwd_args *args);
+                            const bench_call *args);
 /* Adds samples for about `seconds`; at least one. */
 clflash_status timing_run(timing *t, double seconds);
 timing_stats timing_get(timing *t);
