@@ -93,6 +93,19 @@ static const char *const decode_like[] = {
     NULL,
 };
 
+/* Gradients: head sizes, causal, grouped heads, 16 bits, documents, nothing saved. */
+static const char *const backward[] = {
+    "bwd f32 hq8 sq2048 d64",
+    "bwd f32 hq8 sq2048 d128",
+    "bwd f32 hq8 sq2048 d64 causal",
+    "bwd f32 hq8 sq2048 d128 causal",
+    "bwd f32 hq8 hk2 sq1023 d64 causal",
+    "bwd bf16 hq8 sq2048 d128 causal grad=f32",
+    "bwd f32 hq8 sq4096 d64 docs=12 causal",
+    "bwd f32 hq8 sq2048 d64 causal recompute",
+    NULL,
+};
+
 const suite suites[] = {
     {"smoke",       "every kind of mask and term once, tiny",            smoke        },
     {"cpu",         "CPU drivers: head sizes, causal, 16-bit storage",   cpu          },
@@ -101,5 +114,6 @@ const suite suites[] = {
     {"docs",        "packed documents beside the same length without",   docs         },
     {"short",       "short sequences, where launches weigh",             short_lengths},
     {"decode-like", "one to eight queries against 4096 keys",            decode_like  },
+    {"backward",    "gradients: full, causal, grouped, documents",       backward     },
     {NULL,          NULL,                                                NULL         },
 };
