@@ -59,6 +59,7 @@ struct clflash_plan {
     int32_t nqb, nkb;          /* blocks per batch */
     clfi_block_builder blocks; /* where p.blocks */
     clfi_standard standard;
+    int64_t scratch_off; /* forward: the engine's own part of the workspace, in floats */
     int64_t workspace_bytes;
 };
 
