@@ -14,8 +14,8 @@
 typedef struct rewriter {
     char *out;
     size_t used;
-    int depth;                         /* of braces */
-    bool witnessed;                    /* the line before was a witness */
+    int depth;      /* of braces */
+    bool witnessed; /* the line before was a witness */
     size_t marks, versions, targets, items;
     const char *wrong;
 } rewriter;

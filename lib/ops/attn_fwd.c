@@ -32,8 +32,7 @@ static clflash_status enqueue_kernels(const clflash_plan *plan, const clfi_attn_
     clfi_kernel *kernel = plan->kernel;
     const clfi_launch *l = &plan->launch;
     for (int32_t i = 0; i < n_more; i++) {
-        CLF_TRY(
-            clfi_chain_next(c, launch(c, kernel, args, n, l, clfi_chain_event(c), err)));
+        CLF_TRY(clfi_chain_next(c, launch(c, kernel, args, n, l, clfi_chain_event(c), err)));
         kernel = plan->more[i];
         l = &plan->more_launch[i];
     }
@@ -118,9 +117,8 @@ static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
     if (p->b == 0 || p->sq == 0)
         return event || n_wait ? clfi_queue_marker(call.queue, n_wait, wait_list, event, err)
                                : CLFLASH_OK;
-    const bool pooled =
-        plan->workspace_bytes > 0 && !call.workspace &&
-        !(plan->kernel && call.blocks && !plan->engine->scratch_bytes);
+    const bool pooled = plan->workspace_bytes > 0 && !call.workspace &&
+                        !(plan->kernel && call.blocks && !plan->engine->scratch_bytes);
     return pooled ? clfi_enqueue_pooled(plan->ctx, call.queue, plan->workspace_bytes, enqueue_with,
                                         &(user){plan, &call}, n_wait, wait_list, event, err)
                   : enqueue(plan, &call, n_wait, wait_list, event, err);

@@ -116,8 +116,9 @@ static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *
     const size_t tiles = ((size_t)p->sq + rows - 1) / rows * (size_t)p->hq * (size_t)p->b;
     const size_t units = dev->compute_units > 0 ? (size_t)dev->compute_units : 1;
     *out = (clfi_launch){
-        .dims = 1, .global = {(tiles < units ? tiles : units) * items, 1, 1},
-             .local = {items,                                            1, 1}
+        .dims = 1,
+        .global = {(tiles < units ? tiles : units) * items, 1, 1},
+        .local = {items,                                   1, 1}
     };
 }
 
@@ -135,7 +136,8 @@ const clfi_engine clfi_engine_attn_fwd_nv_wgmma = {
     .name = "nv_wgmma",
     .source = "attn_fwd_nv_wgmma.cl",
     .kernel = "clf_attn_maps",
-    .meaning = "NVIDIA GPUs of compute capability 9.0: warpgroup products, bulk copies; f16 and bf16",
+    .meaning =
+        "NVIDIA GPUs of compute capability 9.0: warpgroup products, bulk copies; f16 and bf16",
     .flash = true,
     .retarget = true,
     .tunables = tunables,

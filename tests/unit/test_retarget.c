@@ -121,9 +121,8 @@ int main(void)
     tcase_add_test(t, ordinary_ptx_is_refused);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
-    srunner_set_tap(r, "-");
-    srunner_run_all(r, CK_SILENT);
+    srunner_run_all(r, CK_ENV);
     const int failed = srunner_ntests_failed(r);
     srunner_free(r);
-    return failed != 0;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
