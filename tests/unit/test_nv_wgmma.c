@@ -41,7 +41,7 @@ static const struct {
     {"fwd f32 hq1 sq64 d64",                90,  false, "16 bits only"                   },
     {"fwd bf16 hq1 sq64 d60",               90,  false, "rows are not of 16 bytes"       },
     {"fwd bf16 hq1 sq64 d264",              90,  false, "too wide"                       },
-    {"fwd bf16 hq1 sq64 d64 softcap30",     90,  false, "a term"                         },
+    {"fwd bf16 hq1 sq64 d64 softcap=30",     90,  false, "a term"                         },
     {"fwd bf16 hq1 sq64 d64 causal docs=2", 90,  false, "segments"                       },
 };
 
