@@ -23,6 +23,7 @@ typedef struct clf_attn_args {
     clf_i64 bool_off, bool_sb, bool_sh, bool_ss;
     clf_i64 lse_off, q_seg_off, kv_seg_off, q_pos_off, kv_pos_off, kv_len_off;
     clf_i64 alibi_off, sink_off, blocks_off;
+    clf_i64 scratch_off; /* in floats of the workspace: the engine's own part */
     clf_i32 b, hq, hk, sq, sk;
     clf_i32 group;            /* hq / hk */
     clf_i32 q_pos0;           /* p(i) = i + q_pos0 where no positions are given; p(j) = j */

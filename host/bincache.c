@@ -142,8 +142,8 @@ static void evict(const clflash_context *ctx)
     }
 }
 
-static clflash_status binary_of(const clflash_context *ctx, cl_program program,
-                                unsigned char **binary, size_t *bytes, clfi_err *err)
+clflash_status clfi_program_binary(const clflash_context *ctx, cl_program program,
+                                   unsigned char **binary, size_t *bytes, clfi_err *err)
 {
     cl_uint devices = 0;
     *binary = NULL;
@@ -185,7 +185,7 @@ void clfi_bincache_store(const clflash_context *ctx, const clfi_bincache_key *ke
                       .registers = (uint32_t)registers,
                       .spill_bytes = (uint32_t)spill_bytes};
     unsigned char *binary = NULL;
-    clflash_status status = binary_of(ctx, program, &binary, &f.binary_bytes, &err);
+    clflash_status status = clfi_program_binary(ctx, program, &binary, &f.binary_bytes, &err);
     f.binary = binary;
     if (status == CLFLASH_OK)
         status = store(ctx, key, &f, &err);

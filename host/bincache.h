@@ -20,4 +20,8 @@ cl_program clfi_bincache_load(const clflash_context *ctx, const clfi_bincache_ke
 void clfi_bincache_store(const clflash_context *ctx, const clfi_bincache_key *key,
                          cl_program program, int32_t registers, int32_t spill_bytes);
 
+/* What the driver makes of a built program (PTX on NVIDIA); the caller frees *binary. */
+clflash_status clfi_program_binary(const clflash_context *ctx, cl_program program,
+                                   unsigned char **binary, size_t *bytes, clfi_err *err);
+
 #endif

@@ -36,29 +36,36 @@ static clflash_status read_facts(clfi_kernel *k, clfi_err *err)
 }
 
 static clflash_status make(clfi_kernel *k, const char *source, const char *entry,
-                           const char *options, clfi_err *err)
+                           const char *options, bool retarget, clfi_err *err)
 {
     cl_int code = CL_SUCCESS;
-    CLF_TRY(clfi_program_get(&k->program, k->ctx, source, options, err));
+    CLF_TRY(clfi_program_get(&k->program, k->ctx, source, options, retarget, err));
     k->kernel = clCreateKernel(k->program->program, entry, &code);
     CL_TRY(err, code);
     return read_facts(k, err);
 }
 
-clflash_status clfi_kernel_get(clfi_kernel **out, clflash_context *ctx, const char *source,
-                               const char *entry, const char *options, clfi_err *err)
+clflash_status clfi_kernel_get_for(clfi_kernel **out, clflash_context *ctx, const char *source,
+                                   const char *entry, const char *options, bool retarget,
+                                   clfi_err *err)
 {
     *out = NULL;
     clfi_kernel *k = clfi_alloc(&ctx->allocator, 1, sizeof *k);
     CLF_REQUIRE(err, k, CLFLASH_OUT_OF_MEMORY, "no memory for a kernel");
     k->ctx = ctx;
     pthread_mutex_init(&k->lock, NULL);
-    const clflash_status status = make(k, source, entry, options, err);
+    const clflash_status status = make(k, source, entry, options, retarget, err);
     if (status != CLFLASH_OK)
         clfi_kernel_release(k);
     else
         *out = k;
     return status;
+}
+
+clflash_status clfi_kernel_get(clfi_kernel **out, clflash_context *ctx, const char *source,
+                               const char *entry, const char *options, clfi_err *err)
+{
+    return clfi_kernel_get_for(out, ctx, source, entry, options, false, err);
 }
 
 void clfi_kernel_release(clfi_kernel *k)

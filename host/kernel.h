@@ -12,6 +12,10 @@ typedef struct clfi_kernel clfi_kernel;
  * itself: launches of one clfi_kernel are serialised inside. */
 clflash_status clfi_kernel_get(clfi_kernel **out, clflash_context *ctx, const char *source,
                                const char *entry, const char *options, clfi_err *err);
+/* The same of a program whose PTX becomes sm_90a's where `retarget` says so (retarget.h). */
+clflash_status clfi_kernel_get_for(clfi_kernel **out, clflash_context *ctx, const char *source,
+                                   const char *entry, const char *options, bool retarget,
+                                   clfi_err *err);
 void clfi_kernel_release(clfi_kernel *kernel); /* NULL-safe */
 
 typedef struct clfi_kernel_facts {

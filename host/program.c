@@ -7,6 +7,7 @@
 #include "host/cl_check.h"
 #include "host/context_internal.h"
 #include "host/embedded.h"
+#include "host/retarget.h"
 #include "host/timer.h"
 
 #include <stdio.h>
@@ -85,6 +86,29 @@ static clflash_status build_from_source(clflash_context *ctx, clfi_program *p, c
     return build(ctx, p, options, err);
 }
 
+/* Instead of the program, one made of its PTX for sm_90a. */
+static clflash_status retarget(clflash_context *ctx, clfi_program *p, const char *options,
+                               clfi_err *err)
+{
+    unsigned char *ptx = NULL;
+    char *text = NULL;
+    size_t ptx_bytes = 0, bytes = 0;
+    cl_int code = CL_SUCCESS, state = CL_SUCCESS;
+    CLF_TRY(clfi_program_binary(ctx, p->program, &ptx, &ptx_bytes, err));
+    const clflash_status status =
+        clfi_retarget(&ctx->allocator, (const char *)ptx, ptx_bytes, &text, &bytes, err);
+    clfi_free(&ctx->allocator, ptx);
+    CLF_TRY(status);
+    const unsigned char *binary = (const unsigned char *)text;
+    cl_program program =
+        clCreateProgramWithBinary(ctx->cl, 1, &ctx->device, &bytes, &binary, &state, &code);
+    clfi_free(&ctx->allocator, text);
+    CL_TRY(err, code);
+    clReleaseProgram(p->program);
+    p->program = program;
+    return build(ctx, p, options, err);
+}
+
 /* Disk first, then source; what was built from source goes to disk. */
 static clflash_status make_program(clflash_context *ctx, clfi_program *p, clfi_err *err)
 {
@@ -111,6 +135,8 @@ static clflash_status make_program(clflash_context *ctx, clfi_program *p, clfi_e
     }
     if (!p->from_cache) {
         status = build_from_source(ctx, p, options, text, bytes, err);
+        if (status == CLFLASH_OK && p->retarget)
+            status = retarget(ctx, p, options, err);
         if (status == CLFLASH_OK)
             clfi_bincache_store(ctx, &key, p->program, p->registers, p->spill_bytes);
     }
@@ -141,10 +167,11 @@ static clfi_program *find(clflash_context *ctx, const char *source, const char *
 }
 
 static clflash_status add(clfi_program **out, clflash_context *ctx, const char *source,
-                          const char *options, clfi_err *err)
+                          const char *options, bool retarget_it, clfi_err *err)
 {
     clfi_program *p = clfi_alloc(&ctx->allocator, 1, sizeof *p);
     CLF_REQUIRE(err, p, CLFLASH_OUT_OF_MEMORY, "no memory for a program");
+    p->retarget = retarget_it;
     p->source = clfi_strdup(&ctx->allocator, source);
     p->options = clfi_strdup(&ctx->allocator, options);
     clflash_status status = p->source && p->options
@@ -180,13 +207,13 @@ static void trim(clflash_context *ctx)
 }
 
 clflash_status clfi_program_get(clfi_program **out, clflash_context *ctx, const char *source,
-                                const char *options, clfi_err *err)
+                                const char *options, bool retarget_it, clfi_err *err)
 {
     clflash_status status = CLFLASH_OK;
     pthread_mutex_lock(&ctx->program_lock);
     *out = find(ctx, source, options);
     if (!*out)
-        status = add(out, ctx, source, options, err);
+        status = add(out, ctx, source, options, retarget_it, err);
     if (status == CLFLASH_OK) {
         (*out)->uses++;
         (*out)->last_use = ++ctx->program_clock;

@@ -10,6 +10,7 @@ typedef struct clfi_program {
     uint64_t last_use;
     char *source, *options; /* the key */
     cl_program program;
+    bool retarget;   /* a function of the source: no part of the key */
     bool from_cache; /* the binary came from disk */
     double build_ms;
     int32_t registers, spill_bytes; /* NVIDIA's build log; 0 unknown */
@@ -17,7 +18,7 @@ typedef struct clfi_program {
 
 /* Finds or builds; the caller owns one use, given back with clfi_program_put. */
 clflash_status clfi_program_get(clfi_program **out, clflash_context *ctx, const char *source,
-                                const char *options, clfi_err *err);
+                                const char *options, bool retarget, clfi_err *err);
 void clfi_program_put(clflash_context *ctx, clfi_program *program);
 
 /* The text of an embedded source, or from CLFLASH_KERNEL_DIR (then *owned must be freed

@@ -2,55 +2,69 @@
 #include "lib/ops/enqueue.h"
 #include "lib/ops/plan.h"
 
-/* The kernel's whole argument list. call must outlive args. */
-static int32_t fwd_args(const clfi_attn_call *call, const clfi_attn *p, clfi_arg *args)
+/* The kernels' whole argument list. call must outlive args. */
+static int32_t fwd_args(const clflash_plan *plan, const clfi_attn_call *call, clfi_arg *args)
 {
     const cl_mem *const tensors[] = {&call->q, &call->k, &call->v, &call->o, &call->lse};
     int32_t n = 0;
     for (int i = 0; i < 5; i++)
         args[n++] = (clfi_arg){sizeof(cl_mem), *tensors[i] ? tensors[i] : NULL};
-    n += clfi_attn_call_mask_args(call, p, args + n);
+    n += clfi_attn_call_mask_args(call, &plan->p, args + n);
+    if (plan->engine->scratch_bytes)
+        args[n++] = CLFI_ARG_MEM(call->workspace);
     args[n++] = CLFI_ARG(call->a);
     return n;
 }
 
-static clflash_status enqueue_kernel(const clflash_plan *plan, const clfi_attn_call *call,
-                                     cl_uint n_wait, const cl_event *wait_list, cl_event *event,
-                                     clfi_err *err)
+static clflash_status launch(clfi_chain *c, clfi_kernel *kernel, const clfi_arg *args, int32_t n,
+                             const clfi_launch *l, cl_event *event, clfi_err *err)
 {
-    clfi_arg args[CLFI_MAX_ARGS];
-    const int32_t n = fwd_args(call, &plan->p, args);
-    const clfi_launch *l = &plan->launch;
-    return clfi_kernel_launch(plan->kernel, call->queue, args, n, l->dims, l->global, l->local,
-                              n_wait, wait_list, event, err);
+    return clfi_kernel_launch(kernel, c->queue, args, n, l->dims, l->global, l->local, c->n,
+                              c->list, event, err);
 }
 
+/* The engine's kernels in turn; the last one's event is the caller's. */
 static clflash_status enqueue_kernels(const clflash_plan *plan, const clfi_attn_call *call,
-                                      cl_uint n_wait, const cl_event *wait_list, cl_event *event,
-                                      clfi_err *err)
+                                      clfi_chain *c, cl_event *event, clfi_err *err)
 {
-    if (plan->split.n == 1)
-        return enqueue_kernel(plan, call, n_wait, wait_list, event, err);
+    clfi_arg args[CLFI_MAX_ARGS];
+    const int32_t n = fwd_args(plan, call, args), n_more = plan->engine->n_more;
+    clfi_kernel *kernel = plan->kernel;
+    const clfi_launch *l = &plan->launch;
+    for (int32_t i = 0; i < n_more; i++) {
+        CLF_TRY(clfi_chain_next(c, launch(c, kernel, args, n, l, clfi_chain_event(c), err)));
+        kernel = plan->more[i];
+        l = &plan->more_launch[i];
+    }
+    return launch(c, kernel, args, n, l, event, err);
+}
+
+/* Keys in parts: the kernels write records, a merge joins them. */
+static clflash_status enqueue_split(const clflash_plan *plan, const clfi_attn_call *call,
+                                    clfi_chain *c, cl_event *event, clfi_err *err)
+{
     const clfi_attn_call part = clfi_split_call(plan, call);
-    cl_event done = NULL;
-    CLF_TRY(enqueue_kernel(plan, &part, n_wait, wait_list, call->out_of_order ? &done : NULL, err));
-    const clflash_status status = clfi_split_merge(plan, call, done ? 1 : 0, &done, event, err);
-    clfi_event_release(done);
-    return status;
+    CLF_TRY(clfi_chain_next(c, enqueue_kernels(plan, &part, c, clfi_chain_event(c), err)));
+    return clfi_split_merge(plan, call, c->n, c->list, event, err);
 }
 
 static clflash_status enqueue_flash(const clflash_plan *plan, clfi_attn_call *call, cl_uint n_wait,
                                     const cl_event *wait_list, cl_event *event, clfi_err *err)
 {
-    if (!plan->p.blocks || call->blocks)
-        return enqueue_kernels(plan, call, n_wait, wait_list, event, err);
-    cl_event built = NULL;
-    call->blocks = call->workspace;
-    call->a.blocks_off = call->workspace_offset / 4;
-    CLF_TRY(clfi_blocks_enqueue(&plan->blocks, call, &plan->p, plan->block_q, plan->block_kv,
-                                n_wait, wait_list, call->out_of_order ? &built : NULL, err));
-    const clflash_status status = enqueue_kernels(plan, call, built ? 1 : 0, &built, event, err);
-    clfi_event_release(built);
+    clfi_chain c = clfi_chain_start(call->queue, call->out_of_order, n_wait, wait_list);
+    clflash_status status = CLFLASH_OK;
+    call->a.scratch_off = call->workspace_offset / 4 + plan->scratch_off;
+    if (plan->p.blocks && !call->blocks) {
+        call->blocks = call->workspace;
+        call->a.blocks_off = call->workspace_offset / 4;
+        status = clfi_chain_next(&c, clfi_blocks_enqueue(&plan->blocks, call, &plan->p,
+                                                         plan->block_q, plan->block_kv, c.n, c.list,
+                                                         clfi_chain_event(&c), err));
+    }
+    if (status == CLFLASH_OK)
+        status = plan->split.n == 1 ? enqueue_kernels(plan, call, &c, event, err)
+                                    : enqueue_split(plan, call, &c, event, err);
+    clfi_event_release(c.last);
     return status;
 }
 
@@ -113,7 +127,8 @@ static clflash_status run(const clflash_plan *plan, cl_command_queue queue,
     if (p->b == 0 || p->sq == 0)
         return event || n_wait ? clfi_queue_marker(call.queue, n_wait, wait_list, event, err)
                                : CLFLASH_OK;
-    const bool unused = plan->kernel && plan->split.n == 1 && call.blocks;
+    const bool unused = plan->kernel && plan->split.n == 1 && call.blocks &&
+                        !plan->engine->scratch_bytes;
     const bool pooled = plan->workspace_bytes > 0 && !call.workspace && !unused;
     return pooled ? clfi_enqueue_pooled(plan->ctx, call.queue, plan->workspace_bytes, enqueue_with,
                                         &(user){plan, &call}, n_wait, wait_list, event, err)

@@ -278,9 +278,10 @@ static clflash_status check(void *user, bool whole, double *error, clfi_err *err
 static clflash_status time_once(tuner *t, double *ms, clfi_err *err)
 {
     cl_event first = NULL, last = NULL;
-    /* One kernel is its own span; standard attention and backwards are many, from a marker on. */
+    /* One kernel is its own span; several are it from a marker on. */
+    const clfi_engine *e = t->current.engine;
     clflash_status status = CLFLASH_OK;
-    if (!t->current.engine->flash || t->p->op == CLFLASH_OP_BWD)
+    if (!e->flash || e->n_more > 0 || t->p->op == CLFLASH_OP_BWD)
         status = clfi_queue_marker(t->queue, 0, NULL, &first, err);
     if (status == CLFLASH_OK)
         status = run_plan(t, t->plan, &t->timed, t->mask, &last, err);

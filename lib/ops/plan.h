@@ -68,6 +68,7 @@ struct clflash_plan {
     clfi_block_builder blocks; /* where p.blocks */
     clfi_split split;
     clfi_standard standard;
+    int64_t scratch_off; /* forward: the engine's own part of the workspace, in floats */
     int64_t workspace_bytes;
 };
 

@@ -46,6 +46,7 @@ typedef struct clfi_engine {
     const char *kernel;  /* "clf_attn_fwd" */
     const char *meaning; /* one line for clflash_info and docs */
     bool flash;          /* false: standard attention */
+    bool retarget;       /* its PTX becomes sm_90a's: host/retarget.h */
     const clfi_tunable *tunables;
     int32_t n_tunables;
 

@@ -3,6 +3,7 @@
 #include "lib/plan/engine.h"
 
 #define ENGINES(X)                                                                                 \
+    X(clfi_engine_attn_fwd_nv_wgmma)                                                               \
     X(clfi_engine_attn_fwd_nv_mma)                                                                 \
     X(clfi_engine_attn_fwd_vector_few)                                                             \
     X(clfi_engine_attn_fwd_vector)                                                                 \

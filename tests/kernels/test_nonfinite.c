@@ -28,8 +28,10 @@ static const char *const masks[] = {
 static const char *const kinds[] = {"f32 b2 hq4 hk2 sq70 sk150 d16 dv12", "f16 hq2 sq40 sk40 d8",
                                     "bf16 b2 hq2 hk1 sq33 sk90 d24 layout=bhsd",
                                     "f32 b2 hq4 hk1 sq3 sk150 d20"};
-static const char *const engines[] = {"vector", "vector_few", "simt", "standard"};
+static const char *const engines[] = {"vector",   "vector_few", "simt",
+                                      "standard", "nv_mma",     "nv_wgmma"};
 #define FEW 1
+#define NV 4 /* from here on of 16 bits: the two kinds in the middle */
 #define N_MASKS ((int)(sizeof masks / sizeof masks[0]))
 #define N_KINDS ((int)(sizeof kinds / sizeof kinds[0]))
 #define N_ENGINES ((int)(sizeof engines / sizeof engines[0]))
@@ -85,7 +87,9 @@ START_TEST(masked_poison_does_not_spread)
     ops_fixture f;
     const int engine = _i % N_ENGINES, mask = _i / N_ENGINES;
     /* Another kind with each mask, that of few queries always for the engine that is for them. */
-    const int kind = engine == FEW ? N_KINDS - 1 : (mask + engine) % N_KINDS;
+    const int kind = engine == FEW  ? N_KINDS - 1
+                     : engine >= NV ? 1 + mask % 2
+                                    : (mask + engine) % N_KINDS;
     snprintf(problem, sizeof problem, "fwd %s %s engine=%s", kinds[kind], masks[mask],
              engines[engine]);
     if (!suits(problem))
