@@ -212,7 +212,7 @@ START_TEST(wrong_use_is_refused)
     clflash_context *ctx = open_context();
     clflash_attn_desc d = parse("fwd f32 hq2 sq0 d16");
     ck_assert_int_eq(clflash_tune(ctx, &d, NULL, &result), CLFLASH_UNSUPPORTED);
-    d = parse("bwd f32 hq2 sq8 d16");
+    d = parse("decode f32 hq2 sq8 d16");
     ck_assert_int_eq(clflash_tune(ctx, &d, NULL, &result), CLFLASH_UNSUPPORTED);
     d.q_heads = 0;
     ck_assert_int_eq(clflash_tune(ctx, &d, NULL, &result), CLFLASH_INVALID_SIZE);
