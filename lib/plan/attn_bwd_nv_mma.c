@@ -20,9 +20,7 @@
 enum { NV_MMA_BWD_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
 static const clfi_tunable tunables[] = {NV_MMA_BWD_TUNABLES(CLFI_TUNABLE)};
 
-#define MIN_ARCH 80
 #define SM90 90 /* mbarrier.try_wait, red.global.add.v4.f32 */
-#define MAX_WIDTH 256
 
 /* Fragments past which the kernels spill, as in attn_fwd_nv_mma.c. At 192 (D = 128, 64x128, 8
  * warps, split in 2) ptxas 12.8 shows 246 registers and no spill, 255 when causal. */
@@ -115,10 +113,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
                 "nv_mma: %d registers of fragments per work-item, at most %d", registers,
                 MAX_FRAGMENT_REGISTERS);
     const int64_t dkv = dkv_bytes(p, row), dq = dq_bytes(p, row), bytes = dkv > dq ? dkv : dq;
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "nv_mma: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("nv_mma", bytes, dev, err);
 }
 
 static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
@@ -130,17 +125,7 @@ static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
 
 static clflash_status can(const clfi_attn *p, const clfi_profile *dev, clfi_err *err)
 {
-    CLF_REQUIRE(err, dev->vendor == CLFI_VENDOR_NVIDIA && !dev->cpu, CLFLASH_UNSUPPORTED,
-                "nv_mma: the device is no NVIDIA GPU");
-    CLF_REQUIRE(err, dev->arch >= MIN_ARCH, CLFLASH_UNSUPPORTED,
-                "nv_mma: compute capability %d.%d, 8.0 or later is needed", dev->arch / 10,
-                dev->arch % 10);
-    CLF_REQUIRE(err, p->dtype == CLFLASH_F16 || p->dtype == CLFLASH_BF16, CLFLASH_UNSUPPORTED,
-                "nv_mma: f16 and bf16 only");
-    CLF_REQUIRE(err, p->d % 8 == 0 && p->dv % 8 == 0, CLFLASH_UNSUPPORTED,
-                "nv_mma: D = %d, Dv = %d, multiples of 8 are needed", p->d, p->dv);
-    CLF_REQUIRE(err, p->d <= MAX_WIDTH && p->dv <= MAX_WIDTH, CLFLASH_UNSUPPORTED,
-                "nv_mma: D = %d, Dv = %d, at most %d", p->d, p->dv, MAX_WIDTH);
+    CLF_TRY(clfi_nv_mma_can(p, dev, err));
     clfi_row row;
     safe(p, dev, &row);
     return fits(p, dev, &row, err);
@@ -162,10 +147,7 @@ static int32_t block_kv(const clfi_row *row) { return row->v[T_BN]; }
 /* One dimension: the others stop at 65535 groups. */
 static clfi_launch groups_of(size_t groups, size_t items)
 {
-    return (clfi_launch){
-        .dims = 1, .global = {groups * items, 1, 1},
-             .local = {items,          1, 1}
-    };
+    return clfi_launch_line(groups, items);
 }
 
 /* Clearing and rounding share their work among as many groups as fill the device. */

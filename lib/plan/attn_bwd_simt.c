@@ -155,10 +155,7 @@ static int32_t block_kv(const clfi_row *row) { return row->v[T_BN]; }
 static clfi_launch grid(int64_t groups, const side *s)
 {
     const size_t items = (size_t)(s->wx * s->wy);
-    return (clfi_launch){
-        .dims = 1, .global = {(size_t)groups * items, 1, 1},
-             .local = {items,                  1, 1}
-    };
+    return clfi_launch_line((size_t)groups, items);
 }
 
 static void launch_dq(const clfi_attn *p, const clfi_profile *dev, const clfi_row *row,

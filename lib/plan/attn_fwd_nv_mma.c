@@ -13,8 +13,6 @@
 enum { NV_MMA_TUNABLES(CLFI_TUNABLE_INDEX) N_TUNABLES };
 static const clfi_tunable tunables[] = {NV_MMA_TUNABLES(CLFI_TUNABLE)};
 
-#define MIN_ARCH 80
-#define MAX_WIDTH 256
 
 /* Fragments past which the kernel spills: of 255 registers about 60 serve for addresses, sums
  * and operands. At 192 (D = 128, 128x64, 4 warps) the driver 580.159.04 used 255 and spilled
@@ -59,11 +57,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
     CLF_REQUIRE(err, registers <= MAX_FRAGMENT_REGISTERS, CLFLASH_INVALID_TUNABLE,
                 "nv_mma: %d registers of fragments per work-item, at most %d", registers,
                 MAX_FRAGMENT_REGISTERS);
-    const int64_t bytes = local_bytes(p, row);
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "nv_mma: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("nv_mma", local_bytes(p, row), dev, err);
 }
 
 static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
@@ -76,17 +70,7 @@ static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)
 
 static clflash_status can(const clfi_attn *p, const clfi_profile *dev, clfi_err *err)
 {
-    CLF_REQUIRE(err, dev->vendor == CLFI_VENDOR_NVIDIA && !dev->cpu, CLFLASH_UNSUPPORTED,
-                "nv_mma: the device is no NVIDIA GPU");
-    CLF_REQUIRE(err, dev->arch >= MIN_ARCH, CLFLASH_UNSUPPORTED,
-                "nv_mma: compute capability %d.%d, 8.0 or later is needed", dev->arch / 10,
-                dev->arch % 10);
-    CLF_REQUIRE(err, p->dtype == CLFLASH_F16 || p->dtype == CLFLASH_BF16, CLFLASH_UNSUPPORTED,
-                "nv_mma: f16 and bf16 only");
-    CLF_REQUIRE(err, p->d % 8 == 0 && p->dv % 8 == 0, CLFLASH_UNSUPPORTED,
-                "nv_mma: D = %d, Dv = %d, multiples of 8 are needed", p->d, p->dv);
-    CLF_REQUIRE(err, p->d <= MAX_WIDTH && p->dv <= MAX_WIDTH, CLFLASH_UNSUPPORTED,
-                "nv_mma: D = %d, Dv = %d, at most %d", p->d, p->dv, MAX_WIDTH);
+    CLF_TRY(clfi_nv_mma_can(p, dev, err));
     clfi_row row;
     safe(p, dev, &row);
     return fits(p, dev, &row, err);
@@ -103,10 +87,7 @@ static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *
     (void)dev;
     const size_t items = (size_t)row->v[T_WARPS] * 32, rows = (size_t)row->v[T_BM];
     const size_t groups = ((size_t)p->sq + rows - 1) / rows * (size_t)p->hq * (size_t)p->b;
-    *out = (clfi_launch){
-        .dims = 1, .global = {groups * items, 1, 1},
-             .local = {items,          1, 1}
-    };
+    *out = clfi_launch_line(groups, items);
 }
 
 const clfi_engine clfi_engine_attn_fwd_nv_mma = {

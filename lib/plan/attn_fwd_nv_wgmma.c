@@ -45,11 +45,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
     CLF_REQUIRE(err, registers <= MAX_FRAGMENT_REGISTERS(t[T_CONSUMERS]), CLFLASH_INVALID_TUNABLE,
                 "nv_wgmma: %d registers of fragments per work-item, at most %d", registers,
                 MAX_FRAGMENT_REGISTERS(t[T_CONSUMERS]));
-    const int64_t bytes = local_bytes(p, row);
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "nv_wgmma: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("nv_wgmma", local_bytes(p, row), dev, err);
 }
 
 static void safe(const clfi_attn *p, const clfi_profile *dev, clfi_row *row)

@@ -68,11 +68,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
     CLF_REQUIRE(err, tile <= MAX_TILE_FLOATS, CLFLASH_INVALID_TUNABLE,
                 "simt: %lld floats of register tile per work-item, at most %d", (long long)tile,
                 MAX_TILE_FLOATS);
-    const int64_t bytes = local_bytes(p, row);
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "simt: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("simt", local_bytes(p, row), dev, err);
 }
 
 /* 64 work-items, and 32 KiB up to D = Dv = 256. */
@@ -119,10 +115,7 @@ static void launch(const clfi_attn *p, const clfi_profile *dev, const clfi_row *
     (void)dev;
     const size_t items = (size_t)row->v[T_WX] * (size_t)row->v[T_WY];
     const size_t groups = (size_t)ceil_div(p->sq, row->v[T_BM]) * (size_t)p->hq * (size_t)p->b;
-    *out = (clfi_launch){
-        .dims = 1, .global = {groups * items, 1, 1},
-             .local = {items,          1, 1}
-    };
+    *out = clfi_launch_line(groups, items);
 }
 
 const clfi_engine clfi_engine_attn_fwd_simt = {

@@ -47,11 +47,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
                 "vector: T_BKV = %d is not a multiple of T_BR = %d", t[T_BKV], t[T_BR]);
     CLF_REQUIRE(err, p->dtype == CLFLASH_F32 || t[T_PACK], CLFLASH_INVALID_TUNABLE,
                 "vector: 16-bit storage needs T_PACK = 1");
-    const int64_t bytes = local_bytes(p, row);
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "vector: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("vector", local_bytes(p, row), dev, err);
 }
 
 /* Smaller steps in the order in which they cost speed. */

@@ -39,10 +39,7 @@ static clflash_status fits(const clfi_attn *p, const clfi_profile *dev, const cl
     const int64_t bytes = local_bytes(p, row);
     CLF_REQUIRE(err, row->v[T_BKV] % row->v[T_W] == 0, CLFLASH_INVALID_TUNABLE,
                 "vector_few: T_BKV = %d is not a multiple of T_W = %d", row->v[T_BKV], row->v[T_W]);
-    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
-                "vector_few: %lld bytes of local memory are needed, the device has %lld",
-                (long long)bytes, (long long)dev->local_bytes);
-    return CLFLASH_OK;
+    return clfi_require_local("vector_few", bytes, dev, err);
 }
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

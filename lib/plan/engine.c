@@ -95,3 +95,39 @@ void clfi_engine_options(const clfi_engine *e, const clfi_attn *p, const clfi_pr
     for (int32_t i = 0; i < e->n_tunables; i++)
         clfi_strbuf_add(options, " -D%s=%d", e->tunables[i].name, row->v[i]);
 }
+
+clflash_status clfi_require_local(const char *engine, int64_t bytes, const clfi_profile *dev,
+                                  clfi_err *err)
+{
+    CLF_REQUIRE(err, bytes <= dev->local_bytes, CLFLASH_INVALID_TUNABLE,
+                "%s: %lld bytes of local memory are needed, the device has %lld", engine,
+                (long long)bytes, (long long)dev->local_bytes);
+    return CLFLASH_OK;
+}
+
+#define NV_MMA_ARCH 80
+#define NV_MMA_WIDTH 256
+
+clflash_status clfi_nv_mma_can(const clfi_attn *p, const clfi_profile *dev, clfi_err *err)
+{
+    CLF_REQUIRE(err, dev->vendor == CLFI_VENDOR_NVIDIA && !dev->cpu, CLFLASH_UNSUPPORTED,
+                "nv_mma: the device is no NVIDIA GPU");
+    CLF_REQUIRE(err, dev->arch >= NV_MMA_ARCH, CLFLASH_UNSUPPORTED,
+                "nv_mma: compute capability %d.%d, 8.0 or later is needed", dev->arch / 10,
+                dev->arch % 10);
+    CLF_REQUIRE(err, p->dtype == CLFLASH_F16 || p->dtype == CLFLASH_BF16, CLFLASH_UNSUPPORTED,
+                "nv_mma: f16 and bf16 only");
+    CLF_REQUIRE(err, p->d % 8 == 0 && p->dv % 8 == 0, CLFLASH_UNSUPPORTED,
+                "nv_mma: D = %d, Dv = %d, multiples of 8 are needed", p->d, p->dv);
+    CLF_REQUIRE(err, p->d <= NV_MMA_WIDTH && p->dv <= NV_MMA_WIDTH, CLFLASH_UNSUPPORTED,
+                "nv_mma: D = %d, Dv = %d, at most %d", p->d, p->dv, NV_MMA_WIDTH);
+    return CLFLASH_OK;
+}
+
+clfi_launch clfi_launch_line(size_t groups, size_t items)
+{
+    return (clfi_launch){
+        .dims = 1, .global = {groups * items, 1, 1},
+             .local = {items,          1, 1}
+    };
+}

@@ -93,6 +93,14 @@ clflash_status clfi_row_parse(const clfi_engine *e, const char *text, clfi_row *
 void clfi_engine_options(const clfi_engine *e, const clfi_attn *p, const clfi_profile *dev,
                          const clfi_row *row, clfi_strbuf *options);
 
+/* What several engines ask alike; the message names the engine. */
+clflash_status clfi_require_local(const char *engine, int64_t bytes, const clfi_profile *dev,
+                                  clfi_err *err);
+/* Problems and devices of "nv_mma", forward and backward. */
+clflash_status clfi_nv_mma_can(const clfi_attn *p, const clfi_profile *dev, clfi_err *err);
+/* One dimension: the others stop at 65535 groups on some devices. */
+clfi_launch clfi_launch_line(size_t groups, size_t items);
+
 /* Table rows from a family's X-macro:
  *   #define VECTOR_TUNABLES(X) X(T_BQ, 96, "query rows per work-group", 24, 48, 96) ... */
 #define CLFI_TUNABLE(name, safe, meaning, ...)                                                     \
